@@ -1,0 +1,331 @@
+//! From the chain's wishes to one decision: the first opinion that can be granted wins. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+
+use super::{Chosen, Dataplane, Decision, Offload, Reason, Scheduler, SchedulerFlags};
+use crate::net::Protocol;
+use crate::state::{MAX_WEIGHT, Weight};
+use crate::view::KernelAbilities;
+use crate::wish::{self, Interfaces, Wish};
+
+/// The longest affinity that the Kubernetes API allows: a day.
+const MAX_AFFINITY: u32 = 86_400;
+/// The longest note that is kept, in bytes.
+const MAX_NOTE: usize = 512;
+/// The most reasons kept for one decision: a policy that lies about 10,000 endpoints fills no log.
+const MAX_REASONS: usize = 32;
+
+/// Everything but the wishes that a decision depends on.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// The port's protocol.
+    pub protocol: Protocol,
+    /// The port's endpoints, usable or not.
+    pub endpoints: BTreeSet<SocketAddr>,
+    /// `sessionAffinity` of the Service, in seconds.
+    pub affinity_seconds: Option<u32>,
+    /// What this kernel can do.
+    pub kernel: &'a KernelAbilities,
+    /// The dataplane where nobody has an opinion; `None` is `auto`.
+    pub dataplane: Option<Dataplane>,
+    /// The scheduler on IPVS where nobody has an opinion.
+    pub scheduler: Scheduler,
+}
+
+/// Turns the wishes of a chain of policies, in order, into a decision.
+#[must_use]
+pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
+    let mut check = Check {
+        asked,
+        wishes,
+        reasons: Vec::new(),
+    };
+    let scheduler = check.scheduler();
+    let offload = check.offload();
+    let named = check.first(
+        "dataplane",
+        |w| w.dataplane.as_ref(),
+        |_, text| text.parse::<Dataplane>(),
+    );
+    let dataplane = check.dataplane(named, scheduler.as_ref(), offload.as_ref());
+    let scheduler = check.fit_scheduler(scheduler, dataplane.value);
+    let offload = check.fit_offload(offload, dataplane.value);
+    let flags = check.flags(scheduler.value);
+    let weights = check.weights(scheduler.value);
+    Decision {
+        flags,
+        weights,
+        affinity: check.affinity(),
+        interfaces: check.interfaces(),
+        re_evaluate: check.re_evaluate(),
+        notes: check.notes(),
+        dataplane,
+        scheduler,
+        offload,
+        reasons: check.reasons,
+    }
+}
+
+struct Check<'a> {
+    asked: &'a Asked<'a>,
+    wishes: &'a [(String, Wish)],
+    reasons: Vec<Reason>,
+}
+
+impl<'a> Check<'a> {
+    fn set_aside(&mut self, field: &str, by: &str, text: impl Into<String>) {
+        if self.reasons.len() < MAX_REASONS {
+            self.reasons.push(Reason {
+                field: field.into(),
+                by: by.into(),
+                text: text.into(),
+            });
+        }
+    }
+
+    /// The first opinion on a field that parses; each before it is set aside with its error.
+    fn first<W, T, E: std::fmt::Display>(
+        &mut self,
+        field: &str,
+        of: impl Fn(&'a Wish) -> Option<&'a W>,
+        parse: impl Fn(&Self, &'a W) -> Result<T, E>,
+    ) -> Option<Chosen<T>>
+    where
+        W: ?Sized + 'a,
+    {
+        for (by, wish) in self.wishes {
+            let Some(raw) = of(wish) else { continue };
+            match parse(self, raw) {
+                Ok(value) => return Some(Chosen::new(value, by)),
+                Err(error) => self.set_aside(field, by, error.to_string()),
+            }
+        }
+        None
+    }
+
+    fn scheduler(&mut self) -> Option<Chosen<Scheduler>> {
+        self.first(
+            "scheduler",
+            |w| w.scheduler.as_ref(),
+            |_, text| text.parse::<Scheduler>(),
+        )
+    }
+
+    fn offload(&mut self) -> Option<Chosen<Offload>> {
+        let parse = |_: &Self, raw: &wish::Offload| match raw {
+            wish::Offload::Never => Ok(Offload::Never),
+            wish::Offload::After(packets) => NonZeroU32::new(*packets)
+                .map(Offload::After)
+                .ok_or("after 0 packets can't be counted; say never, or 1 and more"),
+        };
+        self.first("offload", |w| w.offload.as_ref(), parse)
+    }
+
+    fn has(&self, dataplane: Dataplane) -> bool {
+        self.asked
+            .kernel
+            .dataplanes
+            .iter()
+            .any(|name| name == dataplane.as_str())
+    }
+
+    /// Named by a policy; else by what the scheduler and offload need; else the node's default.
+    fn dataplane(
+        &mut self,
+        named: Option<Chosen<Dataplane>>,
+        scheduler: Option<&Chosen<Scheduler>>,
+        offload: Option<&Chosen<Offload>>,
+    ) -> Chosen<Dataplane> {
+        let wants_offload = offload.filter(|it| matches!(it.value, Offload::After(_)));
+        let implied = || match (scheduler, wants_offload) {
+            (Some(s), _) if !s.value.on_nftables() => Some(Chosen::new(Dataplane::Ipvs, &s.by)),
+            (Some(s), _) if !s.value.on_ipvs() => Some(Chosen::new(Dataplane::Nftables, &s.by)),
+            (_, Some(offload)) => Some(Chosen::new(Dataplane::Nftables, &offload.by)),
+            _ => None,
+        };
+        let wanted = named
+            .or_else(implied)
+            .unwrap_or_else(|| self.node_default());
+        if self.has(wanted.value) {
+            return wanted;
+        }
+        let other = match wanted.value {
+            Dataplane::Ipvs => Dataplane::Nftables,
+            Dataplane::Nftables => Dataplane::Ipvs,
+        };
+        let text = format!(
+            "{} can't be had on this node; {other} carries the service",
+            wanted.value
+        );
+        self.set_aside("dataplane", &wanted.by, text);
+        Chosen::new(other, "default")
+    }
+
+    /// `auto` is nftables where the kernel can offload, else IPVS.
+    fn node_default(&self) -> Chosen<Dataplane> {
+        let auto = if self.asked.kernel.flowtable && self.has(Dataplane::Nftables) {
+            Dataplane::Nftables
+        } else if self.has(Dataplane::Ipvs) {
+            Dataplane::Ipvs
+        } else {
+            Dataplane::Nftables
+        };
+        Chosen::new(self.asked.dataplane.unwrap_or(auto), "default")
+    }
+
+    fn fit_scheduler(
+        &mut self,
+        wanted: Option<Chosen<Scheduler>>,
+        on: Dataplane,
+    ) -> Chosen<Scheduler> {
+        let (there, default) = match on {
+            Dataplane::Ipvs => (&self.asked.kernel.ipvs_schedulers, self.asked.scheduler),
+            Dataplane::Nftables => (&self.asked.kernel.nftables_schedulers, Scheduler::Random),
+        };
+        let is_there = |s: Scheduler| there.iter().any(|name| name == s.as_str());
+        let last = [default, Scheduler::Rr]
+            .into_iter()
+            .find(|s| is_there(*s))
+            .unwrap_or(default);
+        let wanted = wanted.unwrap_or_else(|| Chosen::new(default, "default"));
+        if is_there(wanted.value) {
+            return wanted;
+        }
+        let text = format!(
+            "{} can't be had on {on} of this node; {last} instead",
+            wanted.value
+        );
+        self.set_aside("scheduler", &wanted.by, text);
+        Chosen::new(last, "default")
+    }
+
+    fn fit_offload(&mut self, wanted: Option<Chosen<Offload>>, on: Dataplane) -> Chosen<Offload> {
+        let never = Chosen::new(Offload::Never, "default");
+        let Some(wanted) = wanted else { return never };
+        let why_not = match (wanted.value, on) {
+            (Offload::Never, _) => return wanted,
+            (_, Dataplane::Ipvs) => "set aside: connections balanced by IPVS can't be offloaded",
+            _ if !self.asked.kernel.flowtable => "set aside: this kernel has no flowtables",
+            _ if self.asked.protocol == Protocol::Sctp => "set aside: SCTP can't be offloaded",
+            _ => return wanted,
+        };
+        self.set_aside("offload", &wanted.by, why_not);
+        never
+    }
+
+    fn flags(&mut self, scheduler: Scheduler) -> Chosen<SchedulerFlags> {
+        let parse = |_: &Self, names: &Vec<String>| SchedulerFlags::parse(scheduler, names);
+        self.first("scheduler-flags", |w| w.scheduler_flags.as_ref(), parse)
+            .unwrap_or_else(|| Chosen::new(SchedulerFlags::default_for(scheduler), "default"))
+    }
+
+    fn weights(&mut self, scheduler: Scheduler) -> BTreeMap<SocketAddr, Chosen<Weight>> {
+        let Some((by, raw)) = self
+            .wishes
+            .iter()
+            .find_map(|(by, wish)| Some((by, wish.weights.as_ref()?)))
+        else {
+            return BTreeMap::new();
+        };
+        let mut weights = BTreeMap::new();
+        for one in raw {
+            match self.weight(one) {
+                Ok((to, weight)) => {
+                    if weight.0 < one.weight {
+                        let text = format!("weight {} of {to} clamped to {weight}", one.weight);
+                        self.set_aside("weights", by, text);
+                    }
+                    weights.insert(to, Chosen::new(weight, by));
+                }
+                Err(text) => self.set_aside("weights", by, text),
+            }
+        }
+        if !scheduler.heeds_weights() && weights.values().any(|w| w.value.0 > 1) {
+            let text =
+                format!("{scheduler} gives every server the same share; wrr, wlc and others don't");
+            self.set_aside("weights", by, text);
+        }
+        weights
+    }
+
+    fn weight(&self, one: &wish::Weight) -> Result<(SocketAddr, Weight), String> {
+        let address: IpAddr = one
+            .address
+            .parse()
+            .map_err(|_| format!("{:?} is no IP address", one.address))?;
+        let to = SocketAddr::new(address, one.port);
+        if !self.asked.endpoints.contains(&to) {
+            return Err(format!("{to} is no endpoint of this service port"));
+        }
+        Ok((to, Weight(one.weight.min(MAX_WEIGHT))))
+    }
+
+    fn affinity(&mut self) -> Chosen<Option<NonZeroU32>> {
+        let asked = self
+            .wishes
+            .iter()
+            .find_map(|(by, w)| Some((by.as_str(), w.affinity_seconds?)));
+        let (by, seconds) = match (asked, self.asked.affinity_seconds) {
+            (Some(asked), _) => asked,
+            (None, Some(seconds)) => ("service", seconds),
+            (None, None) => ("default", 0),
+        };
+        if seconds > MAX_AFFINITY {
+            let text = format!("{seconds} s clamped to {MAX_AFFINITY} s, the API's limit");
+            self.set_aside("affinity", by, text);
+        }
+        Chosen::new(NonZeroU32::new(seconds.min(MAX_AFFINITY)), by)
+    }
+
+    fn interfaces(&mut self) -> Option<Chosen<Interfaces>> {
+        let (by, raw) = self
+            .wishes
+            .iter()
+            .find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
+        Some(Chosen::new(raw.clone(), by))
+    }
+
+    /// The soonest of all policies that want to be asked again.
+    fn re_evaluate(&mut self) -> Option<Chosen<NonZeroU32>> {
+        let asked = self
+            .wishes
+            .iter()
+            .filter_map(|(by, w)| Some((by, w.re_evaluate_after_seconds?)));
+        let (by, seconds) = asked.min_by_key(|(_, seconds)| *seconds)?;
+        let Some(seconds) = NonZeroU32::new(seconds) else {
+            self.set_aside("re-evaluate-after", by, "0 s clamped to 1 s");
+            return Some(Chosen::new(NonZeroU32::MIN, by));
+        };
+        Some(Chosen::new(seconds, by))
+    }
+
+    fn notes(&self) -> Vec<Chosen<String>> {
+        let noted = self
+            .wishes
+            .iter()
+            .filter_map(|(by, w)| Some((by, w.note.as_ref()?)));
+        noted
+            .map(|(by, note)| Chosen::new(clip(note), by))
+            .collect()
+    }
+}
+
+/// A note without control characters (it ends in terminals and logs), of at most [`MAX_NOTE`] bytes.
+fn clip(note: &str) -> String {
+    let mut text: String = note.chars().filter(|c| !c.is_control()).collect();
+    if text.len() > MAX_NOTE {
+        let end = (0..=MAX_NOTE)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! What must be done for the kernel to match what is wanted. Pure.
+//!
+//! The plan is minimal: `diff(x, x)` is empty. It is in a safe order, which is [`Plan`]'s own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::plan::{Operation, Plan};
+use crate::state::{KernelState, Virtual, VirtualKey, Weight};
+
+/// The steps from `known` to `desired`.
+#[must_use]
+pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
+    let mut steps = Vec::new();
+    let added = desired.elements.difference(&known.elements);
+    steps.extend(added.copied().map(Operation::AddElement));
+    let removed = known.elements.difference(&desired.elements);
+    steps.extend(removed.copied().map(Operation::RemoveElement));
+    let added = desired.locals.difference(&known.locals);
+    steps.extend(added.copied().map(Operation::AddLocal));
+    let removed = known.locals.difference(&desired.locals);
+    steps.extend(removed.copied().map(Operation::RemoveLocal));
+    for (key, want) in &desired.virtuals {
+        diff_virtual(*key, known.virtuals.get(key), want, &mut steps);
+    }
+    let removed = known
+        .virtuals
+        .keys()
+        .filter(|key| !desired.virtuals.contains_key(key));
+    steps.extend(removed.copied().map(Operation::RemoveVirtual));
+    Plan::new(steps)
+}
+
+fn diff_virtual(
+    key: VirtualKey,
+    have: Option<&Virtual>,
+    want: &Virtual,
+    steps: &mut Vec<Operation>,
+) {
+    let none = BTreeMap::new();
+    let destinations = match have {
+        None => {
+            steps.push(Operation::AddVirtual(key, want.balance.clone()));
+            &none
+        }
+        Some(have) => {
+            if have.balance != want.balance {
+                steps.push(Operation::SetVirtual(key, want.balance.clone()));
+            }
+            &have.destinations
+        }
+    };
+    diff_destinations(key, destinations, &want.destinations, steps);
+}
+
+fn diff_destinations(
+    key: VirtualKey,
+    have: &BTreeMap<SocketAddr, Weight>,
+    want: &BTreeMap<SocketAddr, Weight>,
+    steps: &mut Vec<Operation>,
+) {
+    for (to, weight) in want {
+        match have.get(to) {
+            None => steps.push(Operation::AddDestination(key, *to, *weight)),
+            Some(old) if old != weight => steps.push(Operation::SetDestination(key, *to, *weight)),
+            Some(_) => {}
+        }
+    }
+    let gone = have.keys().filter(|to| !want.contains_key(to));
+    steps.extend(gone.map(|to| Operation::RemoveDestination(key, *to)));
+}
+
+#[cfg(test)]
+#[path = "diff_tests.rs"]
+mod tests;

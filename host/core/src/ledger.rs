@@ -1,0 +1,221 @@
+//! Who wants which kernel object, and what the kernel is known to hold: the plan follows. Pure.
+//!
+//! Cost follows the change: a service that was worked out again moves only the objects that it
+//! wants or wanted. An object that several services want goes when the last one lets go; where
+//! they want it differently, the oldest service has it (then the first by name).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diff::diff;
+use crate::drain::Drains;
+use crate::kernel::{Observation, Outcome, RefusalKind, run};
+use crate::net::ObjectName;
+use crate::plan::{Operation, Plan};
+use crate::state::{KernelState, Key, VirtualKey};
+
+/// A service in the order in which it has a claim: by creation time, then by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    created: i64,
+    service: ObjectName,
+}
+
+#[derive(Clone, Debug)]
+struct Claim {
+    rank: Rank,
+    state: KernelState,
+}
+
+/// A virtual service that two Services want.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// What both want.
+    pub key: VirtualKey,
+    /// Who has it.
+    pub winner: ObjectName,
+    /// Who doesn't.
+    pub loser: ObjectName,
+}
+
+/// Claims and known state.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    known: KernelState,
+    foreign: BTreeSet<VirtualKey>,
+    claims: BTreeMap<ObjectName, Claim>,
+    holders: BTreeMap<Key, BTreeSet<Rank>>,
+}
+
+impl Ledger {
+    /// What the kernel is known to hold of ours.
+    #[must_use]
+    pub fn known(&self) -> &KernelState {
+        &self.known
+    }
+
+    /// Virtual services that somebody else made.
+    #[must_use]
+    pub fn foreign(&self) -> &BTreeSet<VirtualKey> {
+        &self.foreign
+    }
+
+    /// What a service wants.
+    #[must_use]
+    pub fn wanted_by(&self, service: &ObjectName) -> Option<&KernelState> {
+        self.claims.get(service).map(|claim| &claim.state)
+    }
+
+    /// The names of the services that have claims.
+    pub fn services(&self) -> impl Iterator<Item = &ObjectName> {
+        self.claims.keys()
+    }
+
+    /// Replaces what a service wants (nothing, once it is gone), and says which objects to look at.
+    pub fn claim(
+        &mut self,
+        service: &ObjectName,
+        created: Option<i64>,
+        state: KernelState,
+    ) -> BTreeSet<Key> {
+        let mut touched = BTreeSet::new();
+        if let Some(old) = self.claims.remove(service) {
+            for key in old.state.keys() {
+                self.release(key, &old.rank);
+                touched.insert(key);
+            }
+        }
+        if state.is_empty() {
+            return touched;
+        }
+        let rank = Rank {
+            created: created.unwrap_or(i64::MAX),
+            service: service.clone(),
+        };
+        for key in state.keys() {
+            self.holders.entry(key).or_default().insert(rank.clone());
+            touched.insert(key);
+        }
+        self.claims.insert(service.clone(), Claim { rank, state });
+        touched
+    }
+
+    fn release(&mut self, key: Key, rank: &Rank) {
+        if let Some(holders) = self.holders.get_mut(&key) {
+            holders.remove(rank);
+            if holders.is_empty() {
+                self.holders.remove(&key);
+            }
+        }
+    }
+
+    /// Virtual services that more than one Service wants, among these objects.
+    #[must_use]
+    pub fn conflicts(&self, keys: &BTreeSet<Key>) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
+        for key in keys {
+            let (Key::Virtual(virtual_key), Some(holders)) = (key, self.holders.get(key)) else {
+                continue;
+            };
+            let mut services = holders.iter().map(|rank| &rank.service);
+            let Some(winner) = services.next() else {
+                continue;
+            };
+            conflicts.extend(services.map(|loser| Conflict {
+                key: *virtual_key,
+                winner: winner.clone(),
+                loser: loser.clone(),
+            }));
+        }
+        conflicts
+    }
+
+    /// Every object that is wanted or known: for a look at everything.
+    #[must_use]
+    pub fn all_keys(&self) -> BTreeSet<Key> {
+        self.holders
+            .keys()
+            .copied()
+            .chain(self.known.keys())
+            .collect()
+    }
+
+    /// The services that want any of these objects.
+    #[must_use]
+    pub fn wanting(&self, key: Key) -> BTreeSet<ObjectName> {
+        self.holders
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .map(|rank| rank.service.clone())
+            .collect()
+    }
+
+    /// What is wanted of these objects.
+    #[must_use]
+    pub fn desired(&self, keys: &BTreeSet<Key>) -> KernelState {
+        let mut desired = KernelState::default();
+        for key in keys {
+            let first = self.holders.get(key).and_then(|holders| holders.first());
+            if let Some(claim) = first.and_then(|rank| self.claims.get(&rank.service)) {
+                desired.copy(*key, &claim.state);
+            }
+        }
+        desired
+    }
+
+    /// The steps that give these objects their wanted form. A virtual service that somebody else
+    /// made is left out, with all that belongs to it.
+    pub fn plan(&self, keys: &BTreeSet<Key>, drains: &mut Drains, now: u64) -> Plan {
+        let known = self.known.only(keys);
+        let mut desired = self.desired(keys);
+        desired
+            .virtuals
+            .retain(|key, _| !self.foreign.contains(key));
+        desired.elements.retain(|element| match element {
+            crate::state::Element::Service(key) => !self.foreign.contains(key),
+            _ => true,
+        });
+        drains.hold(&known, &mut desired, now);
+        diff(&known, &desired)
+    }
+
+    /// Notes what became of a plan; says which objects' state is no longer certain.
+    pub fn settle(&mut self, plan: &Plan, outcomes: &[Outcome]) -> Vec<(Operation, Outcome)> {
+        let mut refused = Vec::new();
+        for (operation, outcome) in plan.operations().iter().zip(outcomes) {
+            match outcome {
+                // A step that finds its work done has done its work.
+                Ok(()) => drop(run(&mut self.known, operation)),
+                Err(refusal) => {
+                    if refusal.kind == RefusalKind::Foreign {
+                        self.foreign.extend(operation.virtual_key());
+                    }
+                    refused.push((operation.clone(), outcome.clone()));
+                }
+            }
+        }
+        refused
+    }
+
+    /// Takes a look at the kernel for what is known; says which objects differ from what was known.
+    pub fn observed(&mut self, seen: Observation) -> BTreeSet<Key> {
+        let before = std::mem::replace(&mut self.known, seen.ours);
+        self.foreign = seen.foreign;
+        let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
+        keys.into_iter()
+            .filter(|key| differs(*key, &before, &self.known))
+            .collect()
+    }
+}
+
+fn differs(key: Key, a: &KernelState, b: &KernelState) -> bool {
+    match key {
+        Key::Virtual(key) => a.virtuals.get(&key) != b.virtuals.get(&key),
+        Key::Local(address) => a.locals.contains(&address) != b.locals.contains(&address),
+        Key::Element(element) => a.elements.contains(&element) != b.elements.contains(&element),
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

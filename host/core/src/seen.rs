@@ -1,0 +1,75 @@
+//! When each endpoint was first seen on this node: an EndpointSlice carries no birth time. Pure.
+//!
+//! Kept over a restart by whoever owns the files. What was there when weir first ran on the node is
+//! old, of unknown age.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::net::ObjectName;
+
+/// Seconds since 1970 at which endpoints appeared, by service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstSeen {
+    services: BTreeMap<String, BTreeMap<SocketAddr, Option<u64>>>,
+}
+
+impl FirstSeen {
+    /// Notes the endpoints that a service has now, and forgets those that it has no more.
+    ///
+    /// `now` is `None` while the first lists of a node's first start are read.
+    pub fn note(
+        &mut self,
+        service: &ObjectName,
+        endpoints: &BTreeSet<SocketAddr>,
+        now: Option<u64>,
+    ) {
+        if endpoints.is_empty() {
+            self.services.remove(&service.to_string());
+            return;
+        }
+        let seen = self.services.entry(service.to_string()).or_default();
+        seen.retain(|to, _| endpoints.contains(to));
+        for to in endpoints {
+            seen.entry(*to).or_insert(now);
+        }
+    }
+
+    /// Seconds since an endpoint was first seen; `None` for one that was there before weir, and for
+    /// one that was never noted. A clock that went backwards makes an age of 0.
+    #[must_use]
+    pub fn age(&self, service: &ObjectName, to: SocketAddr, now: u64) -> Option<u32> {
+        let since = (*self.services.get(&service.to_string())?.get(&to)?)?;
+        Some(u32::try_from(now.saturating_sub(since)).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_there_first_has_no_age_and_what_left_is_forgotten() {
+        let web = ObjectName::new("shop", "web");
+        let [a, b] = ["10.0.0.1:80", "10.0.0.2:80"].map(|t| t.parse().unwrap());
+        let mut seen = FirstSeen::default();
+        seen.note(&web, &BTreeSet::from([a]), None);
+        seen.note(&web, &BTreeSet::from([a, b]), Some(100));
+        assert_eq!(
+            (seen.age(&web, a, 130), seen.age(&web, b, 130)),
+            (None, Some(30))
+        );
+        assert_eq!(
+            seen.age(&web, b, 90),
+            Some(0),
+            "a clock that went backwards"
+        );
+        seen.note(&web, &BTreeSet::from([a]), Some(140));
+        seen.note(&web, &BTreeSet::from([a, b]), Some(150));
+        assert_eq!(seen.age(&web, b, 150), Some(0), "it left and came back");
+        seen.note(&web, &BTreeSet::new(), Some(160));
+        assert_eq!(seen, FirstSeen::default());
+    }
+}

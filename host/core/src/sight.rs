@@ -1,0 +1,169 @@
+//! What a policy gets to see of one service port: the view, built from the model. Pure.
+
+use crate::eligible::{Candidate, candidates};
+use crate::model::{Model, Service, ServicePort, ServiceType, Tags, TrafficPolicy};
+use crate::seen::FirstSeen;
+use crate::view;
+use crate::wish::Wish;
+
+/// Annotations that controllers and clients rewrite all the time and that say nothing about balancing.
+const NOISE: [&str; 2] = [
+    "endpoints.kubernetes.io/last-change-trigger-time",
+    "kubectl.kubernetes.io/last-applied-configuration",
+];
+
+/// What a view holds besides the objects.
+#[derive(Clone, Debug)]
+pub struct Beside<'a> {
+    /// The running kernel.
+    pub kernel: &'a view::KernelAbilities,
+    /// Processors that are online.
+    pub cpus: u32,
+    /// First-seen times.
+    pub seen: &'a FirstSeen,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// Traffic since the last evaluation.
+    pub counters: Option<view::Counters>,
+    /// The decision in force.
+    pub previous: Option<Wish>,
+}
+
+/// The view of one port of `service`.
+#[must_use]
+pub fn view_of(
+    model: &Model,
+    service: &Service,
+    port: &ServicePort,
+    beside: &Beside<'_>,
+) -> view::ServiceView {
+    let candidates = candidates(model, service, port);
+    let slices: Vec<_> = model.slices_of(&service.name).collect();
+    let at = |c: &Candidate<'_>| slices.iter().position(|s| s.name == c.slice.name);
+    let endpoints = candidates.iter().map(|c| {
+        let age = beside.seen.age(&service.name, c.to, beside.now);
+        endpoint(
+            c,
+            model.node_name(),
+            age,
+            at(c).and_then(|i| u32::try_from(i).ok()),
+        )
+    });
+    view::ServiceView {
+        namespace: namespace(model, &service.name.namespace),
+        service: service_view(service),
+        port: port_view(port),
+        endpoints: endpoints.collect(),
+        slices: slices
+            .iter()
+            .map(|s| slice(&s.name.name, &s.labels, &s.annotations))
+            .collect(),
+        node: node(model, beside),
+        counters: beside.counters,
+        previous: beside.previous.clone(),
+        attributes: view::Attributes::new(),
+    }
+}
+
+/// The node as policies see it, also when they are configured.
+#[must_use]
+pub fn node(model: &Model, beside: &Beside<'_>) -> view::Node {
+    let node = model.node();
+    view::Node {
+        name: model.node_name().to_owned(),
+        labels: node.map(|n| n.labels.clone()).unwrap_or_default(),
+        zone: node.and_then(|n| n.zone()).map(str::to_owned),
+        cpus: beside.cpus,
+        kernel: beside.kernel.clone(),
+        attributes: view::Attributes::new(),
+    }
+}
+
+fn quiet(annotations: &Tags) -> view::Attributes {
+    let kept = annotations
+        .iter()
+        .filter(|(name, _)| !NOISE.contains(&name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn namespace(model: &Model, name: &str) -> view::Namespace {
+    let known = model.namespace(name);
+    view::Namespace {
+        name: name.to_owned(),
+        labels: known.map(|n| n.labels.clone()).unwrap_or_default(),
+        annotations: known.map(|n| quiet(&n.annotations)).unwrap_or_default(),
+    }
+}
+
+fn service_view(service: &Service) -> view::Service {
+    view::Service {
+        name: service.name.name.clone(),
+        labels: service.labels.clone(),
+        annotations: quiet(&service.annotations),
+        kind: kind(service.kind).to_owned(),
+        cluster_ips: service.cluster_ips.clone(),
+        external_ips: service.external_ips.clone(),
+        load_balancer_ips: service.load_balancer_ips.clone(),
+        affinity_seconds: service.affinity_seconds,
+        internal_traffic_policy: policy(service.internal_policy).to_owned(),
+        external_traffic_policy: policy(service.external_policy).to_owned(),
+        traffic_distribution: service.traffic_distribution.clone(),
+    }
+}
+
+fn kind(kind: ServiceType) -> &'static str {
+    match kind {
+        ServiceType::ClusterIP | ServiceType::Headless => "ClusterIP",
+        ServiceType::NodePort => "NodePort",
+        ServiceType::LoadBalancer => "LoadBalancer",
+        ServiceType::ExternalName => "ExternalName",
+    }
+}
+
+fn policy(policy: TrafficPolicy) -> &'static str {
+    match policy {
+        TrafficPolicy::Cluster => "Cluster",
+        TrafficPolicy::Local => "Local",
+    }
+}
+
+fn port_view(port: &ServicePort) -> view::Port {
+    view::Port {
+        name: port.name.clone(),
+        protocol: port.protocol.as_str().to_owned(),
+        number: port.port.get(),
+        app_protocol: port.app_protocol.clone(),
+        node_port: port.node_port.map(crate::net::Port::get),
+    }
+}
+
+fn slice(name: &str, labels: &Tags, annotations: &Tags) -> view::Slice {
+    view::Slice {
+        name: name.to_owned(),
+        labels: labels.clone(),
+        annotations: quiet(annotations),
+    }
+}
+
+fn endpoint(
+    c: &Candidate<'_>,
+    node_name: &str,
+    age: Option<u32>,
+    slice: Option<u32>,
+) -> view::Endpoint {
+    view::Endpoint {
+        address: c.to.ip(),
+        port: c.to.port(),
+        ready: c.endpoint.ready,
+        serving: c.endpoint.serving,
+        terminating: c.endpoint.terminating,
+        local: c.is_local(node_name),
+        node: c.endpoint.node.clone(),
+        zone: c.endpoint.zone.clone(),
+        hint_zones: c.endpoint.zone_hints.clone(),
+        hint_nodes: c.endpoint.node_hints.clone(),
+        age_seconds: age,
+        slice,
+    }
+}

@@ -1,1 +1,29 @@
-//! Filled in by the next commits.
+//! nftables in the kernel's words.
+
+mod batch;
+mod chain;
+mod element;
+mod error;
+pub mod expr;
+mod flowtable;
+mod name;
+mod rule;
+mod set;
+mod state;
+mod table;
+pub mod value;
+mod verdict;
+
+pub use batch::{Batch, Handle, Op};
+pub use chain::{Base, Chain, ChainType, Hook, Policy, priority};
+pub use element::{Data, Element};
+pub use error::{ApplyError, BatchError, Culprit, DecodeError, ObserveError, Refusal, Unsendable};
+pub use expr::{CtAddr, CtDir, Expr, Field};
+pub use flowtable::Flowtable;
+pub use name::{NAME_MAX, Name, NameError};
+pub use rule::Rule;
+pub use set::{Set, SetFlags, SetKind};
+pub use state::{ChainState, Nftables, RuleState, SetState, TableState};
+pub use table::{Family, Table};
+pub use value::{DataType, Ifname, Value};
+pub use verdict::Verdict;

@@ -1,0 +1,1 @@
+//! Runs the scripts of tests/guest.

@@ -172,7 +172,7 @@ impl Ledger {
             .virtuals
             .retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
-            crate::state::Element::Service(key) => !self.foreign.contains(key),
+            Element::Service(key) => !self.foreign.contains(key),
             _ => true,
         });
         drains.hold(&known, &mut desired, now);
@@ -197,14 +197,16 @@ impl Ledger {
         refused
     }
 
-    /// Takes a look at the kernel for what is known; says which objects differ from what was known.
+    /// Takes a look at the kernel for what is known; says which objects differ from what was known,
+    /// those included that somebody else has made or given up since.
     pub fn observed(&mut self, seen: Observation) -> BTreeSet<Key> {
         let before = std::mem::replace(&mut self.known, seen.ours);
-        self.foreign = seen.foreign;
+        let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
-        keys.into_iter()
-            .filter(|key| differs(*key, &before, &self.known))
-            .collect()
+        let ours = keys.into_iter().filter(|key| differs(*key, &before, &self.known));
+        let others = foreign.symmetric_difference(&self.foreign);
+        let others = others.flat_map(|key| [Key::Virtual(*key), Key::Element(Element::Service(*key))]);
+        ours.chain(others).collect()
     }
 }
 

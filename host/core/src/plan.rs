@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::state::{Balance, Element, VirtualKey, Weight};
+use crate::state::{Balance, Element, Key, VirtualKey, Weight};
 
 /// One thing to do to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,18 +52,27 @@ impl Operation {
         }
     }
 
-    /// The virtual service that it is about, if it is about one.
+    /// The object that it is about.
     #[must_use]
-    pub fn virtual_key(&self) -> Option<VirtualKey> {
+    pub fn key(&self) -> Key {
         match self {
+            Self::AddElement(element) | Self::RemoveElement(element) => Key::Element(*element),
+            Self::AddLocal(address) | Self::RemoveLocal(address) => Key::Local(*address),
             Self::AddVirtual(key, _)
             | Self::SetVirtual(key, _)
             | Self::AddDestination(key, ..)
             | Self::SetDestination(key, ..)
             | Self::RemoveDestination(key, _)
-            | Self::RemoveVirtual(key) => Some(*key),
-            Self::AddElement(_) | Self::RemoveElement(_) => None,
-            Self::AddLocal(_) | Self::RemoveLocal(_) => None,
+            | Self::RemoveVirtual(key) => Key::Virtual(*key),
+        }
+    }
+
+    /// The virtual service that it is about, if it is about one.
+    #[must_use]
+    pub fn virtual_key(&self) -> Option<VirtualKey> {
+        match self.key() {
+            Key::Virtual(key) => Some(key),
+            Key::Local(_) | Key::Element(_) => None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::drain::Drains;
 use crate::kernel::{Observation, Outcome, RefusalKind, run};
 use crate::net::ObjectName;
 use crate::plan::{Operation, Plan};
-use crate::state::{KernelState, Key, VirtualKey};
+use crate::state::{Element, KernelState, Key, VirtualKey};
 
 /// A service in the order in which it has a claim: by creation time, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,9 +203,12 @@ impl Ledger {
         let before = std::mem::replace(&mut self.known, seen.ours);
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
-        let ours = keys.into_iter().filter(|key| differs(*key, &before, &self.known));
+        let ours = keys
+            .into_iter()
+            .filter(|key| differs(*key, &before, &self.known));
         let others = foreign.symmetric_difference(&self.foreign);
-        let others = others.flat_map(|key| [Key::Virtual(*key), Key::Element(Element::Service(*key))]);
+        let others =
+            others.flat_map(|key| [Key::Virtual(*key), Key::Element(Element::Service(*key))]);
         ours.chain(others).collect()
     }
 }

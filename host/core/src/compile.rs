@@ -22,10 +22,7 @@ impl PortKey {
     /// The key of a Service's port.
     #[must_use]
     pub fn of(port: &ServicePort) -> Self {
-        Self {
-            protocol: port.protocol,
-            port: port.port,
-        }
+        Self { protocol: port.protocol, port: port.port }
     }
 }
 
@@ -65,30 +62,13 @@ fn ipvs_port(
     for address in &service.cluster_ips {
         let eligible = eligible(model, &candidates, Family::of(*address));
         let servers = eligible.internal(service.internal_policy);
-        let key = VirtualKey {
-            address: *address,
-            protocol: port.protocol,
-            port: port.port,
-        };
-        let destinations = servers
-            .iter()
-            .map(|to| (*to, decision.weight(*to)))
-            .collect();
-        state.virtuals.insert(
-            key,
-            Virtual {
-                balance: balance(decision),
-                destinations,
-            },
-        );
+        let key = VirtualKey { address: *address, protocol: port.protocol, port: port.port };
+        let destinations = servers.iter().map(|to| (*to, decision.weight(*to))).collect();
+        state.virtuals.insert(key, Virtual { balance: balance(decision), destinations });
         state.locals.insert(*address);
-        state
-            .elements
-            .extend([Element::Service(key), Element::Vip(*address)]);
+        state.elements.extend([Element::Service(key), Element::Vip(*address)]);
         let hairpin = candidates.iter().filter(|c| servers.contains(&c.to));
-        state
-            .elements
-            .extend(hairpin.filter_map(|c| own_address(c, model)));
+        state.elements.extend(hairpin.filter_map(|c| own_address(c, model)));
     }
 }
 
@@ -103,9 +83,7 @@ fn balance(decision: &Decision) -> Balance {
 /// Only an endpoint on this node can be balanced to itself here.
 fn own_address(candidate: &Candidate<'_>, model: &Model) -> Option<Element> {
     let address: IpAddr = candidate.to.ip();
-    candidate
-        .is_local(model.node_name())
-        .then_some(Element::Hairpin(address))
+    candidate.is_local(model.node_name()).then_some(Element::Hairpin(address))
 }
 
 #[cfg(test)]

@@ -95,10 +95,7 @@ pub struct Chosen<T> {
 impl<T> Chosen<T> {
     /// `value`, chosen by `by`.
     pub fn new(value: T, by: impl Into<String>) -> Self {
-        Self {
-            value,
-            by: by.into(),
-        }
+        Self { value, by: by.into() }
     }
 }
 
@@ -148,8 +145,6 @@ impl Decision {
     /// The weight of an endpoint.
     #[must_use]
     pub fn weight(&self, to: SocketAddr) -> Weight {
-        self.weights
-            .get(&to)
-            .map_or(Weight(1), |chosen| chosen.value)
+        self.weights.get(&to).map_or(Weight(1), |chosen| chosen.value)
     }
 }

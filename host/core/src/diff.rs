@@ -23,10 +23,7 @@ pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
     for (key, want) in &desired.virtuals {
         diff_virtual(*key, known.virtuals.get(key), want, &mut steps);
     }
-    let removed = known
-        .virtuals
-        .keys()
-        .filter(|key| !desired.virtuals.contains_key(key));
+    let removed = known.virtuals.keys().filter(|key| !desired.virtuals.contains_key(key));
     steps.extend(removed.copied().map(Operation::RemoveVirtual));
     Plan::new(steps)
 }

@@ -34,11 +34,7 @@ impl Drains {
     #[must_use]
     pub fn new(limit: u64, saved: &[Saved]) -> Self {
         let since = saved.iter().map(|it| ((it.key, it.to), it.since)).collect();
-        Self {
-            limit,
-            since,
-            done: BTreeSet::new(),
-        }
+        Self { limit, since, done: BTreeSet::new() }
     }
 
     /// What to keep over a restart.
@@ -46,11 +42,7 @@ impl Drains {
     pub fn saved(&self) -> Vec<Saved> {
         self.since
             .iter()
-            .map(|((key, to), since)| Saved {
-                key: *key,
-                to: *to,
-                since: *since,
-            })
+            .map(|((key, to), since)| Saved { key: *key, to: *to, since: *since })
             .collect()
     }
 

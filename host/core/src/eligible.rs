@@ -37,17 +37,11 @@ pub fn candidates<'a>(
 ) -> Vec<Candidate<'a>> {
     let mut found: BTreeMap<SocketAddr, Candidate<'a>> = BTreeMap::new();
     for slice in model.slices_of(&service.name) {
-        let ports = slice
-            .ports
-            .iter()
-            .filter(|p| p.name == port.name && p.protocol == port.protocol);
+        let ports =
+            slice.ports.iter().filter(|p| p.name == port.name && p.protocol == port.protocol);
         for (number, endpoint) in ports.flat_map(|p| slice.endpoints.iter().map(|e| (p.port, e))) {
             let to = SocketAddr::new(endpoint.address, number.get());
-            let fresh = Candidate {
-                to,
-                endpoint,
-                slice,
-            };
+            let fresh = Candidate { to, endpoint, slice };
             let old = found.entry(to).or_insert(fresh);
             if old.endpoint.terminating && !endpoint.terminating {
                 *old = fresh;
@@ -83,30 +77,16 @@ impl Eligible {
 /// Sorts the candidates of one family into those that may be used.
 #[must_use]
 pub fn eligible(model: &Model, candidates: &[Candidate<'_>], family: Family) -> Eligible {
-    let here: Vec<_> = candidates
-        .iter()
-        .filter(|c| Family::of(c.to.ip()) == family)
-        .collect();
+    let here: Vec<_> = candidates.iter().filter(|c| Family::of(c.to.ip()) == family).collect();
     let ready: Vec<_> = here.iter().copied().filter(|c| c.endpoint.ready).collect();
-    let ending: Vec<_> = here
-        .iter()
-        .copied()
-        .filter(|c| is_ending(c.endpoint))
-        .collect();
+    let ending: Vec<_> = here.iter().copied().filter(|c| is_ending(c.endpoint)).collect();
     let at_home = |list: &[&Candidate<'_>]| -> Vec<SocketAddr> {
-        list.iter()
-            .filter(|c| c.is_local(model.node_name()))
-            .map(|c| c.to)
-            .collect()
+        list.iter().filter(|c| c.is_local(model.node_name())).map(|c| c.to).collect()
     };
     let all = |list: &[&Candidate<'_>]| list.iter().map(|c| c.to).collect::<Vec<_>>();
     let cluster = or_else(all(&by_topology(model, &ready)), || all(&ending));
     let local = or_else(at_home(&ready), || at_home(&ending));
-    Eligible {
-        cluster,
-        local,
-        anywhere: !ready.is_empty() || !ending.is_empty(),
-    }
+    Eligible { cluster, local, anywhere: !ready.is_empty() || !ending.is_empty() }
 }
 
 /// Terminating but still serving: takes traffic when nobody else can (KEP-1669).

@@ -58,10 +58,7 @@ impl RefusalKind {
 impl Refusal {
     /// A refusal of this kind, in these words.
     pub fn new(kind: RefusalKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-        }
+        Self { kind, text: text.into() }
     }
 }
 
@@ -115,10 +112,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
             if state.virtuals.contains_key(key) {
                 return added(false);
             }
-            let fresh = Virtual {
-                balance: balance.clone(),
-                destinations: BTreeMap::new(),
-            };
+            let fresh = Virtual { balance: balance.clone(), destinations: BTreeMap::new() };
             added(state.virtuals.insert(*key, fresh).is_none())
         }
         Operation::SetVirtual(key, balance) => {
@@ -143,11 +137,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
 }
 
 fn added(fresh: bool) -> Outcome {
-    if fresh {
-        Ok(())
-    } else {
-        Err(Refusal::new(RefusalKind::Exists, "File exists"))
-    }
+    if fresh { Ok(()) } else { Err(Refusal::new(RefusalKind::Exists, "File exists")) }
 }
 
 fn found(there: bool) -> Outcome {
@@ -184,17 +174,11 @@ impl Kernel for FakeKernel {
     fn observe(&mut self) -> Result<Observation, ObserveError> {
         let mut ours = self.state.clone();
         ours.virtuals.retain(|key, _| !self.foreign.contains(key));
-        Ok(Observation {
-            ours,
-            foreign: self.foreign.clone(),
-        })
+        Ok(Observation { ours, foreign: self.foreign.clone() })
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
-        plan.operations()
-            .iter()
-            .map(|operation| self.one(operation))
-            .collect()
+        plan.operations().iter().map(|operation| self.one(operation)).collect()
     }
 
     fn connections(
@@ -202,14 +186,9 @@ impl Kernel for FakeKernel {
         of: &BTreeSet<Server>,
     ) -> Result<BTreeMap<Server, u64>, ObserveError> {
         let there = of.iter().filter(|(key, to)| {
-            self.state
-                .virtuals
-                .get(key)
-                .is_some_and(|it| it.destinations.contains_key(to))
+            self.state.virtuals.get(key).is_some_and(|it| it.destinations.contains_key(to))
         });
-        Ok(there
-            .map(|server| (*server, self.open.get(server).copied().unwrap_or(0)))
-            .collect())
+        Ok(there.map(|server| (*server, self.open.get(server).copied().unwrap_or(0))).collect())
     }
 }
 
@@ -219,10 +198,7 @@ impl FakeKernel {
         if let Some((_, refusal)) = self.refuse.iter().find(|(it, _)| it == operation) {
             return Err(refusal.clone());
         }
-        if operation
-            .virtual_key()
-            .is_some_and(|key| self.foreign.contains(&key))
-        {
+        if operation.virtual_key().is_some_and(|key| self.foreign.contains(&key)) {
             return Err(Refusal::new(RefusalKind::Foreign, "made by somebody else"));
         }
         run(&mut self.state, operation)

@@ -87,10 +87,7 @@ impl Ledger {
         if state.is_empty() {
             return touched;
         }
-        let rank = Rank {
-            created: created.unwrap_or(i64::MAX),
-            service: service.clone(),
-        };
+        let rank = Rank { created: created.unwrap_or(i64::MAX), service: service.clone() };
         for key in state.keys() {
             self.holders.entry(key).or_default().insert(rank.clone());
             touched.insert(key);
@@ -132,22 +129,13 @@ impl Ledger {
     /// Every object that is wanted or known: for a look at everything.
     #[must_use]
     pub fn all_keys(&self) -> BTreeSet<Key> {
-        self.holders
-            .keys()
-            .copied()
-            .chain(self.known.keys())
-            .collect()
+        self.holders.keys().copied().chain(self.known.keys()).collect()
     }
 
     /// The services that want any of these objects.
     #[must_use]
     pub fn wanting(&self, key: Key) -> BTreeSet<ObjectName> {
-        self.holders
-            .get(&key)
-            .into_iter()
-            .flatten()
-            .map(|rank| rank.service.clone())
-            .collect()
+        self.holders.get(&key).into_iter().flatten().map(|rank| rank.service.clone()).collect()
     }
 
     /// What is wanted of these objects.
@@ -168,9 +156,7 @@ impl Ledger {
     pub fn plan(&self, keys: &BTreeSet<Key>, drains: &mut Drains, now: u64) -> Plan {
         let known = self.known.only(keys);
         let mut desired = self.desired(keys);
-        desired
-            .virtuals
-            .retain(|key, _| !self.foreign.contains(key));
+        desired.virtuals.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
             Element::Service(key) => !self.foreign.contains(key),
             _ => true,
@@ -203,9 +189,7 @@ impl Ledger {
         let before = std::mem::replace(&mut self.known, seen.ours);
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
-        let ours = keys
-            .into_iter()
-            .filter(|key| differs(*key, &before, &self.known));
+        let ours = keys.into_iter().filter(|key| differs(*key, &before, &self.known));
         let others = foreign.symmetric_difference(&self.foreign);
         let others =
             others.flat_map(|key| [Key::Virtual(*key), Key::Element(Element::Service(*key))]);

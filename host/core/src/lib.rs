@@ -12,6 +12,8 @@ pub mod decision;
 pub mod diff;
 pub mod drain;
 pub mod eligible;
+#[cfg(test)]
+mod fixtures;
 pub mod kernel;
 pub mod ledger;
 pub mod model;

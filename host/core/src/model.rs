@@ -187,9 +187,7 @@ impl Node {
     /// The label `topology.kubernetes.io/zone`.
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
-        self.labels
-            .get("topology.kubernetes.io/zone")
-            .map(String::as_str)
+        self.labels.get("topology.kubernetes.io/zone").map(String::as_str)
     }
 }
 
@@ -227,19 +225,13 @@ impl Touched {
     /// One service.
     #[must_use]
     pub fn one(name: ObjectName) -> Self {
-        Self {
-            all: false,
-            services: BTreeSet::from([name]),
-        }
+        Self { all: false, services: BTreeSet::from([name]) }
     }
 
     /// Every service.
     #[must_use]
     pub fn all() -> Self {
-        Self {
-            all: true,
-            services: BTreeSet::new(),
-        }
+        Self { all: true, services: BTreeSet::new() }
     }
 
     /// Whether nothing was touched.
@@ -292,10 +284,7 @@ pub struct Model {
 impl Model {
     /// An empty model on the node of this name.
     pub fn new(node_name: impl Into<String>) -> Self {
-        Self {
-            node_name: node_name.into(),
-            ..Self::default()
-        }
+        Self { node_name: node_name.into(), ..Self::default() }
     }
 
     /// This node's name.
@@ -324,9 +313,7 @@ impl Model {
     /// The slices of a service, by name.
     pub fn slices_of(&self, service: &ObjectName) -> impl Iterator<Item = &EndpointSlice> {
         let names = self.by_service.get(service).into_iter().flatten();
-        names
-            .filter_map(|name| self.slices.get(name))
-            .map(|kept| &kept.object)
+        names.filter_map(|name| self.slices.get(name)).map(|kept| &kept.object)
     }
 
     /// The namespace of this name, if a source has shown it.
@@ -341,10 +328,7 @@ impl Model {
         Revisions {
             service: self.services.get(service).map_or(0, |k| k.revision),
             slices: self.slices_changed.get(service).copied().unwrap_or(0),
-            namespace: self
-                .namespaces
-                .get(&service.namespace)
-                .map_or(0, |k| k.revision),
+            namespace: self.namespaces.get(&service.namespace).map_or(0, |k| k.revision),
             node: self.node.as_ref().map_or(0, |k| k.revision),
         }
     }
@@ -379,40 +363,20 @@ impl Model {
         if self.service(&name) == Some(&service) {
             return Touched::default();
         }
-        self.services.insert(
-            name.clone(),
-            Kept {
-                revision: self.clock,
-                object: service,
-            },
-        );
+        self.services.insert(name.clone(), Kept { revision: self.clock, object: service });
         Touched::one(name)
     }
 
     fn put_slice(&mut self, slice: EndpointSlice) -> Touched {
-        if self
-            .slices
-            .get(&slice.name)
-            .is_some_and(|kept| kept.object == slice)
-        {
+        if self.slices.get(&slice.name).is_some_and(|kept| kept.object == slice) {
             return Touched::default();
         }
         // A slice may be given to another service by its label: both are touched.
         let mut touched = self.drop_slice(&slice.name);
         touched.merge(Touched::one(slice.service.clone()));
-        self.by_service
-            .entry(slice.service.clone())
-            .or_default()
-            .insert(slice.name.clone());
-        self.slices_changed
-            .insert(slice.service.clone(), self.clock);
-        self.slices.insert(
-            slice.name.clone(),
-            Kept {
-                revision: self.clock,
-                object: slice,
-            },
-        );
+        self.by_service.entry(slice.service.clone()).or_default().insert(slice.name.clone());
+        self.slices_changed.insert(slice.service.clone(), self.clock);
+        self.slices.insert(slice.name.clone(), Kept { revision: self.clock, object: slice });
         touched
     }
 
@@ -420,8 +384,7 @@ impl Model {
         let Some(Kept { object, .. }) = self.slices.remove(name) else {
             return Touched::default();
         };
-        self.slices_changed
-            .insert(object.service.clone(), self.clock);
+        self.slices_changed.insert(object.service.clone(), self.clock);
         if let Some(names) = self.by_service.get_mut(&object.service) {
             names.remove(name);
             if names.is_empty() {
@@ -438,13 +401,7 @@ impl Model {
         if self.namespace(&name) == Some(&namespace) {
             return Touched::default();
         }
-        self.namespaces.insert(
-            name.clone(),
-            Kept {
-                revision: self.clock,
-                object: namespace,
-            },
-        );
+        self.namespaces.insert(name.clone(), Kept { revision: self.clock, object: namespace });
         self.services_in(&name)
     }
 
@@ -452,24 +409,15 @@ impl Model {
         if node.name != self.node_name || self.node() == Some(&node) {
             return Touched::default();
         }
-        self.node = Some(Kept {
-            revision: self.clock,
-            object: node,
-        });
+        self.node = Some(Kept { revision: self.clock, object: node });
         Touched::all()
     }
 
     fn services_in(&self, namespace: &str) -> Touched {
         let first = ObjectName::new(namespace, "");
         let names = self.services.range(first..).map(|(name, _)| name);
-        let services = names
-            .take_while(|name| name.namespace == namespace)
-            .cloned()
-            .collect();
-        Touched {
-            all: false,
-            services,
-        }
+        let services = names.take_while(|name| name.namespace == namespace).cloned().collect();
+        Touched { all: false, services }
     }
 }
 

@@ -33,9 +33,7 @@ impl Protocol {
     /// The protocol with this IANA number, if it is one that Services have.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Tcp, Self::Udp, Self::Sctp]
-            .into_iter()
-            .find(|p| p.number() == number)
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|p| p.number() == number)
     }
 
     /// Whether a connection has an end that the kernel sees, so that a server can be drained.
@@ -121,11 +119,7 @@ impl Family {
     /// The family of `address`.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() {
-            Self::V4
-        } else {
-            Self::V6
-        }
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 }
 
@@ -150,10 +144,7 @@ pub struct ObjectName {
 impl ObjectName {
     /// The object `namespace/name`.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 

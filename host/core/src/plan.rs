@@ -177,8 +177,6 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.operations
-            .iter()
-            .try_for_each(|operation| writeln!(f, "{operation}"))
+        self.operations.iter().try_for_each(|operation| writeln!(f, "{operation}"))
     }
 }

@@ -57,15 +57,8 @@ mod tests {
         let mut seen = FirstSeen::default();
         seen.note(&web, &BTreeSet::from([a]), None);
         seen.note(&web, &BTreeSet::from([a, b]), Some(100));
-        assert_eq!(
-            (seen.age(&web, a, 130), seen.age(&web, b, 130)),
-            (None, Some(30))
-        );
-        assert_eq!(
-            seen.age(&web, b, 90),
-            Some(0),
-            "a clock that went backwards"
-        );
+        assert_eq!((seen.age(&web, a, 130), seen.age(&web, b, 130)), (None, Some(30)));
+        assert_eq!(seen.age(&web, b, 90), Some(0), "a clock that went backwards");
         seen.note(&web, &BTreeSet::from([a]), Some(140));
         seen.note(&web, &BTreeSet::from([a, b]), Some(150));
         assert_eq!(seen.age(&web, b, 150), Some(0), "it left and came back");

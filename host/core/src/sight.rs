@@ -42,22 +42,14 @@ pub fn view_of(
     let at = |c: &Candidate<'_>| slices.iter().position(|s| s.name == c.slice.name);
     let endpoints = candidates.iter().map(|c| {
         let age = beside.seen.age(&service.name, c.to, beside.now);
-        endpoint(
-            c,
-            model.node_name(),
-            age,
-            at(c).and_then(|i| u32::try_from(i).ok()),
-        )
+        endpoint(c, model.node_name(), age, at(c).and_then(|i| u32::try_from(i).ok()))
     });
     view::ServiceView {
         namespace: namespace(model, &service.name.namespace),
         service: service_view(service),
         port: port_view(port),
         endpoints: endpoints.collect(),
-        slices: slices
-            .iter()
-            .map(|s| slice(&s.name.name, &s.labels, &s.annotations))
-            .collect(),
+        slices: slices.iter().map(|s| slice(&s.name.name, &s.labels, &s.annotations)).collect(),
         node: node(model, beside),
         counters: beside.counters,
         previous: beside.previous.clone(),
@@ -80,11 +72,8 @@ pub fn node(model: &Model, beside: &Beside<'_>) -> view::Node {
 }
 
 fn quiet(annotations: &Tags) -> view::Attributes {
-    let kept = annotations
-        .iter()
-        .filter(|(name, _)| !NOISE.contains(&name.as_str()));
-    kept.map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let kept = annotations.iter().filter(|(name, _)| !NOISE.contains(&name.as_str()));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn namespace(model: &Model, name: &str) -> view::Namespace {
@@ -139,11 +128,7 @@ fn port_view(port: &ServicePort) -> view::Port {
 }
 
 fn slice(name: &str, labels: &Tags, annotations: &Tags) -> view::Slice {
-    view::Slice {
-        name: name.to_owned(),
-        labels: labels.clone(),
-        annotations: quiet(annotations),
-    }
+    view::Slice { name: name.to_owned(), labels: labels.clone(), annotations: quiet(annotations) }
 }
 
 fn endpoint(

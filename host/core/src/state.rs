@@ -26,12 +26,7 @@ pub struct VirtualKey {
 
 impl fmt::Display for VirtualKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            self.protocol,
-            SocketAddr::new(self.address, self.port.get())
-        )
+        write!(f, "{} {}", self.protocol, SocketAddr::new(self.address, self.port.get()))
     }
 }
 
@@ -149,9 +144,7 @@ impl KernelState {
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         let virtuals = self.virtuals.keys().copied().map(Key::Virtual);
         let locals = self.locals.iter().copied().map(Key::Local);
-        virtuals
-            .chain(locals)
-            .chain(self.elements.iter().copied().map(Key::Element))
+        virtuals.chain(locals).chain(self.elements.iter().copied().map(Key::Element))
     }
 
     /// A copy of only those objects that `keys` name.

@@ -37,18 +37,11 @@ pub struct Asked<'a> {
 /// Turns the wishes of a chain of policies, in order, into a decision.
 #[must_use]
 pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
-    let mut check = Check {
-        asked,
-        wishes,
-        reasons: Vec::new(),
-    };
+    let mut check = Check { asked, wishes, reasons: Vec::new() };
     let scheduler = check.scheduler();
     let offload = check.offload();
-    let named = check.first(
-        "dataplane",
-        |w| w.dataplane.as_ref(),
-        |_, text| text.parse::<Dataplane>(),
-    );
+    let named =
+        check.first("dataplane", |w| w.dataplane.as_ref(), |_, text| text.parse::<Dataplane>());
     let dataplane = check.dataplane(named, scheduler.as_ref(), offload.as_ref());
     let scheduler = check.fit_scheduler(scheduler, dataplane.value);
     let offload = check.fit_offload(offload, dataplane.value);
@@ -77,11 +70,7 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn set_aside(&mut self, field: &str, by: &str, text: impl Into<String>) {
         if self.reasons.len() < MAX_REASONS {
-            self.reasons.push(Reason {
-                field: field.into(),
-                by: by.into(),
-                text: text.into(),
-            });
+            self.reasons.push(Reason { field: field.into(), by: by.into(), text: text.into() });
         }
     }
 
@@ -106,11 +95,7 @@ impl<'a> Check<'a> {
     }
 
     fn scheduler(&mut self) -> Option<Chosen<Scheduler>> {
-        self.first(
-            "scheduler",
-            |w| w.scheduler.as_ref(),
-            |_, text| text.parse::<Scheduler>(),
-        )
+        self.first("scheduler", |w| w.scheduler.as_ref(), |_, text| text.parse::<Scheduler>())
     }
 
     fn offload(&mut self) -> Option<Chosen<Offload>> {
@@ -124,11 +109,7 @@ impl<'a> Check<'a> {
     }
 
     fn has(&self, dataplane: Dataplane) -> bool {
-        self.asked
-            .kernel
-            .dataplanes
-            .iter()
-            .any(|name| name == dataplane.as_str())
+        self.asked.kernel.dataplanes.iter().any(|name| name == dataplane.as_str())
     }
 
     /// Named by a policy; else by what the scheduler and offload need; else the node's default.
@@ -145,9 +126,7 @@ impl<'a> Check<'a> {
             (_, Some(offload)) => Some(Chosen::new(Dataplane::Nftables, &offload.by)),
             _ => None,
         };
-        let wanted = named
-            .or_else(implied)
-            .unwrap_or_else(|| self.node_default());
+        let wanted = named.or_else(implied).unwrap_or_else(|| self.node_default());
         if self.has(wanted.value) {
             return wanted;
         }
@@ -155,10 +134,8 @@ impl<'a> Check<'a> {
             Dataplane::Ipvs => Dataplane::Nftables,
             Dataplane::Nftables => Dataplane::Ipvs,
         };
-        let text = format!(
-            "{} can't be had on this node; {other} carries the service",
-            wanted.value
-        );
+        let text =
+            format!("{} can't be had on this node; {other} carries the service", wanted.value);
         self.set_aside("dataplane", &wanted.by, text);
         Chosen::new(other, "default")
     }
@@ -185,18 +162,12 @@ impl<'a> Check<'a> {
             Dataplane::Nftables => (&self.asked.kernel.nftables_schedulers, Scheduler::Random),
         };
         let is_there = |s: Scheduler| there.iter().any(|name| name == s.as_str());
-        let last = [default, Scheduler::Rr]
-            .into_iter()
-            .find(|s| is_there(*s))
-            .unwrap_or(default);
+        let last = [default, Scheduler::Rr].into_iter().find(|s| is_there(*s)).unwrap_or(default);
         let wanted = wanted.unwrap_or_else(|| Chosen::new(default, "default"));
         if is_there(wanted.value) {
             return wanted;
         }
-        let text = format!(
-            "{} can't be had on {on} of this node; {last} instead",
-            wanted.value
-        );
+        let text = format!("{} can't be had on {on} of this node; {last} instead", wanted.value);
         self.set_aside("scheduler", &wanted.by, text);
         Chosen::new(last, "default")
     }
@@ -222,10 +193,8 @@ impl<'a> Check<'a> {
     }
 
     fn weights(&mut self, scheduler: Scheduler) -> BTreeMap<SocketAddr, Chosen<Weight>> {
-        let Some((by, raw)) = self
-            .wishes
-            .iter()
-            .find_map(|(by, wish)| Some((by, wish.weights.as_ref()?)))
+        let Some((by, raw)) =
+            self.wishes.iter().find_map(|(by, wish)| Some((by, wish.weights.as_ref()?)))
         else {
             return BTreeMap::new();
         };
@@ -251,10 +220,8 @@ impl<'a> Check<'a> {
     }
 
     fn weight(&self, one: &wish::Weight) -> Result<(SocketAddr, Weight), String> {
-        let address: IpAddr = one
-            .address
-            .parse()
-            .map_err(|_| format!("{:?} is no IP address", one.address))?;
+        let address: IpAddr =
+            one.address.parse().map_err(|_| format!("{:?} is no IP address", one.address))?;
         let to = SocketAddr::new(address, one.port);
         if !self.asked.endpoints.contains(&to) {
             return Err(format!("{to} is no endpoint of this service port"));
@@ -263,10 +230,7 @@ impl<'a> Check<'a> {
     }
 
     fn affinity(&mut self) -> Chosen<Option<NonZeroU32>> {
-        let asked = self
-            .wishes
-            .iter()
-            .find_map(|(by, w)| Some((by.as_str(), w.affinity_seconds?)));
+        let asked = self.wishes.iter().find_map(|(by, w)| Some((by.as_str(), w.affinity_seconds?)));
         let (by, seconds) = match (asked, self.asked.affinity_seconds) {
             (Some(asked), _) => asked,
             (None, Some(seconds)) => ("service", seconds),
@@ -280,19 +244,15 @@ impl<'a> Check<'a> {
     }
 
     fn interfaces(&mut self) -> Option<Chosen<Interfaces>> {
-        let (by, raw) = self
-            .wishes
-            .iter()
-            .find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
+        let (by, raw) =
+            self.wishes.iter().find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
         Some(Chosen::new(raw.clone(), by))
     }
 
     /// The soonest of all policies that want to be asked again.
     fn re_evaluate(&mut self) -> Option<Chosen<NonZeroU32>> {
-        let asked = self
-            .wishes
-            .iter()
-            .filter_map(|(by, w)| Some((by, w.re_evaluate_after_seconds?)));
+        let asked =
+            self.wishes.iter().filter_map(|(by, w)| Some((by, w.re_evaluate_after_seconds?)));
         let (by, seconds) = asked.min_by_key(|(_, seconds)| *seconds)?;
         let Some(seconds) = NonZeroU32::new(seconds) else {
             self.set_aside("re-evaluate-after", by, "0 s clamped to 1 s");
@@ -302,13 +262,8 @@ impl<'a> Check<'a> {
     }
 
     fn notes(&self) -> Vec<Chosen<String>> {
-        let noted = self
-            .wishes
-            .iter()
-            .filter_map(|(by, w)| Some((by, w.note.as_ref()?)));
-        noted
-            .map(|(by, note)| Chosen::new(clip(note), by))
-            .collect()
+        let noted = self.wishes.iter().filter_map(|(by, w)| Some((by, w.note.as_ref()?)));
+        noted.map(|(by, note)| Chosen::new(clip(note), by)).collect()
     }
 }
 
@@ -316,10 +271,7 @@ impl<'a> Check<'a> {
 fn clip(note: &str) -> String {
     let mut text: String = note.chars().filter(|c| !c.is_control()).collect();
     if text.len() > MAX_NOTE {
-        let end = (0..=MAX_NOTE)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let end = (0..=MAX_NOTE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 /// (`net/netfilter/ipvs/ip_vs_*.c`); those that keep no state can be had on nftables too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[allow(
-    missing_docs,
-    reason = "each is its kernel name; `describe` says what it does"
-)]
+#[allow(missing_docs, reason = "each is its kernel name; `describe` says what it does")]
 pub enum Scheduler {
     Rr,
     Wrr,
@@ -72,10 +69,7 @@ impl Scheduler {
     /// Whether a rule set without memory of connections can do it.
     #[must_use]
     pub fn on_nftables(self) -> bool {
-        matches!(
-            self,
-            Self::Random | Self::Rr | Self::Wrr | Self::Sh | Self::Dh | Self::Mh
-        )
+        matches!(self, Self::Random | Self::Rr | Self::Wrr | Self::Sh | Self::Dh | Self::Mh)
     }
 
     /// Whether it looks at weights other than 0.
@@ -148,10 +142,7 @@ impl SchedulerFlags {
     /// What kube-proxy's IPVS mode gives a scheduler: `mh` hashes the port too (kubernetes #115526).
     #[must_use]
     pub fn default_for(scheduler: Scheduler) -> Self {
-        Self {
-            fallback: false,
-            port: scheduler == Scheduler::Mh,
-        }
+        Self { fallback: false, port: scheduler == Scheduler::Mh }
     }
 
     /// The flags of these names (`mh-port`, `sh-fallback`, or plain `port`, `fallback`) for `scheduler`.
@@ -161,10 +152,7 @@ impl SchedulerFlags {
     pub fn parse(scheduler: Scheduler, names: &[String]) -> Result<Self, UnknownFlag> {
         let mut flags = Self::default();
         for name in names {
-            let unknown = || UnknownFlag {
-                flag: name.clone(),
-                scheduler,
-            };
+            let unknown = || UnknownFlag { flag: name.clone(), scheduler };
             let plain = match name.split_once('-') {
                 Some((prefix, rest)) if prefix == scheduler.as_str() => rest,
                 Some(_) => return Err(unknown()),

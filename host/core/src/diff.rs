@@ -12,6 +12,13 @@ use crate::state::{KernelState, Virtual, VirtualKey, Weight};
 #[must_use]
 pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
     let mut steps = Vec::new();
+    match (&known.base, &desired.base) {
+        (have, Some(want)) if have.as_ref() != Some(want) => {
+            steps.push(Operation::SetBase(want.clone()));
+        }
+        (Some(_), None) => steps.push(Operation::RemoveBase),
+        _ => {}
+    }
     let added = desired.elements.difference(&known.elements);
     steps.extend(added.copied().map(Operation::AddElement));
     let removed = known.elements.difference(&desired.elements);

@@ -104,6 +104,17 @@ pub trait Kernel {
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
     match operation {
+        Operation::SetBase(base) => {
+            state.base = Some(base.clone());
+            Ok(())
+        }
+        Operation::RemoveBase => {
+            state.elements.clear();
+            found(state.base.take().is_some())
+        }
+        Operation::AddElement(_) | Operation::RemoveElement(_) if state.base.is_none() => {
+            Err(no_such())
+        }
         Operation::AddElement(element) => added(state.elements.insert(*element)),
         Operation::RemoveElement(element) => found(state.elements.remove(element)),
         Operation::AddLocal(address) => added(state.locals.insert(*address)),

@@ -11,7 +11,7 @@ use crate::drain::Drains;
 use crate::kernel::{Observation, Outcome, RefusalKind, run};
 use crate::net::ObjectName;
 use crate::plan::{Operation, Plan};
-use crate::state::{Element, KernelState, Key, VirtualKey};
+use crate::state::{Base, Element, KernelState, Key, VirtualKey};
 
 /// A service in the order in which it has a claim: by creation time, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,7 @@ pub struct Conflict {
 pub struct Ledger {
     known: KernelState,
     foreign: BTreeSet<VirtualKey>,
+    base: Option<Base>,
     claims: BTreeMap<ObjectName, Claim>,
     holders: BTreeMap<Key, BTreeSet<Rank>>,
 }
@@ -68,6 +69,12 @@ impl Ledger {
     /// The names of the services that have claims.
     pub fn services(&self) -> impl Iterator<Item = &ObjectName> {
         self.claims.keys()
+    }
+
+    /// Replaces what is wanted of the table beyond the services' elements.
+    pub fn set_base(&mut self, base: Option<Base>) -> Key {
+        self.base = base;
+        Key::Base
     }
 
     /// Replaces what a service wants (nothing, once it is gone), and says which objects to look at.
@@ -129,7 +136,8 @@ impl Ledger {
     /// Every object that is wanted or known: for a look at everything.
     #[must_use]
     pub fn all_keys(&self) -> BTreeSet<Key> {
-        self.holders.keys().copied().chain(self.known.keys()).collect()
+        let base = self.base.iter().map(|_| Key::Base);
+        base.chain(self.holders.keys().copied()).chain(self.known.keys()).collect()
     }
 
     /// The services that want any of these objects.
@@ -142,6 +150,9 @@ impl Ledger {
     #[must_use]
     pub fn desired(&self, keys: &BTreeSet<Key>) -> KernelState {
         let mut desired = KernelState::default();
+        if keys.contains(&Key::Base) {
+            desired.base.clone_from(&self.base);
+        }
         for key in keys {
             let first = self.holders.get(key).and_then(|holders| holders.first());
             if let Some(claim) = first.and_then(|rank| self.claims.get(&rank.service)) {
@@ -199,6 +210,7 @@ impl Ledger {
 
 fn differs(key: Key, a: &KernelState, b: &KernelState) -> bool {
     match key {
+        Key::Base => a.base != b.base,
         Key::Virtual(key) => a.virtuals.get(&key) != b.virtuals.get(&key),
         Key::Local(address) => a.locals.contains(&address) != b.locals.contains(&address),
         Key::Element(element) => a.elements.contains(&element) != b.elements.contains(&element),

@@ -5,12 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::state::{Balance, Element, Key, VirtualKey, Weight};
+use crate::state::{Balance, Base, Element, Key, VirtualKey, Weight};
 
 /// One thing to do to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
+    /// Make the table, or give what belongs to no service this form; elements of sets stay.
+    SetBase(Base),
+    /// Remove the table and all that is in it.
+    RemoveBase,
     /// Put an element into its set.
     AddElement(Element),
     /// Make a virtual service, without destinations.
@@ -41,6 +45,8 @@ impl Operation {
     #[must_use]
     pub fn stage(&self) -> Stage {
         match self {
+            Self::SetBase(_) => Stage::SetBase,
+            Self::RemoveBase => Stage::RemoveBase,
             Self::AddElement(_) => Stage::AddElements,
             Self::AddVirtual(..) | Self::SetVirtual(..) => Stage::Virtuals,
             Self::AddDestination(..) | Self::SetDestination(..) => Stage::Destinations,
@@ -56,6 +62,7 @@ impl Operation {
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
+            Self::SetBase(_) | Self::RemoveBase => Key::Base,
             Self::AddElement(element) | Self::RemoveElement(element) => Key::Element(*element),
             Self::AddLocal(address) | Self::RemoveLocal(address) => Key::Local(*address),
             Self::AddVirtual(key, _)
@@ -72,7 +79,7 @@ impl Operation {
     pub fn virtual_key(&self) -> Option<VirtualKey> {
         match self.key() {
             Key::Virtual(key) => Some(key),
-            Key::Local(_) | Key::Element(_) => None,
+            Key::Base | Key::Local(_) | Key::Element(_) => None,
         }
     }
 
@@ -80,6 +87,8 @@ impl Operation {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::SetBase(_) => "set_base",
+            Self::RemoveBase => "remove_base",
             Self::AddElement(_) => "add_element",
             Self::AddVirtual(..) => "add_virtual",
             Self::SetVirtual(..) => "set_virtual",
@@ -97,6 +106,8 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::SetBase(base) => write!(f, "set base {base}"),
+            Self::RemoveBase => f.write_str("remove base"),
             Self::AddElement(element) => write!(f, "add element {element}"),
             Self::AddVirtual(key, how) => write!(f, "add virtual {key} {how}"),
             Self::SetVirtual(key, how) => write!(f, "set virtual {key} {how}"),
@@ -118,6 +129,8 @@ impl fmt::Display for Operation {
 /// The stages of a plan, in the order in which they run. Within a stage the order has no meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
+    /// The table is there before its elements.
+    SetBase,
     /// The register is written before what it registers.
     AddElements,
     /// Virtual services made or changed.
@@ -134,6 +147,8 @@ pub enum Stage {
     RemoveVirtuals,
     /// The register is cleared after what it registered.
     RemoveElements,
+    /// The table goes last.
+    RemoveBase,
 }
 
 /// Operations in the order of their stages.

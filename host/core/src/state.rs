@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Scheduler, SchedulerFlags};
@@ -110,9 +111,35 @@ impl fmt::Display for Element {
     }
 }
 
+/// The part of weir's nftables table that belongs to no service: chains, rules, sets, and how
+/// sources are masqueraded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Masquerade everything that goes to a service, from pods too.
+    pub masquerade_all: bool,
+    /// Addresses of pods: what comes from elsewhere is masqueraded. `None` knows no pods and
+    /// masquerades nothing but hairpin traffic.
+    pub pods: Option<BTreeSet<IpNet>>,
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.masquerade_all, &self.pods) {
+            (true, _) => f.write_str("masquerade all"),
+            (false, None) => f.write_str("masquerade hairpin"),
+            (false, Some(pods)) => {
+                f.write_str("masquerade outside")?;
+                pods.iter().try_for_each(|range| write!(f, " {range}"))
+            }
+        }
+    }
+}
+
 /// What names one object of a [`KernelState`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
+    /// The table with what belongs to no service.
+    Base,
     /// A virtual service with all its destinations.
     Virtual(VirtualKey),
     /// An address that is local by a route of ours (or by an address on our dummy device).
@@ -124,6 +151,9 @@ pub enum Key {
 /// Kernel objects, wanted or found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelState {
+    /// The table with what belongs to no service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Virtual services of IPVS.
     #[serde(with = "pairs")]
     pub virtuals: BTreeMap<VirtualKey, Virtual>,
@@ -137,14 +167,15 @@ impl KernelState {
     /// Whether it holds nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.virtuals.is_empty() && self.locals.is_empty() && self.elements.is_empty()
+        *self == Self::default()
     }
 
     /// The names of all that it holds.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
+        let base = self.base.iter().map(|_| Key::Base);
         let virtuals = self.virtuals.keys().copied().map(Key::Virtual);
         let locals = self.locals.iter().copied().map(Key::Local);
-        virtuals.chain(locals).chain(self.elements.iter().copied().map(Key::Element))
+        base.chain(virtuals).chain(locals).chain(self.elements.iter().copied().map(Key::Element))
     }
 
     /// A copy of only those objects that `keys` name.
@@ -160,6 +191,7 @@ impl KernelState {
     /// Copies the object of this name out of `from`; nothing where it has none.
     pub fn copy(&mut self, key: Key, from: &Self) {
         match key {
+            Key::Base => self.base.clone_from(&from.base),
             Key::Virtual(key) => {
                 if let Some(service) = from.virtuals.get(&key) {
                     self.virtuals.insert(key, service.clone());

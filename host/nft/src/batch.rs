@@ -98,10 +98,7 @@ impl Batch {
     /// Nothing to change in `table` yet.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self {
-            table,
-            ops: Vec::new(),
-        }
+        Self { table, ops: Vec::new() }
     }
 
     /// The table that it changes.
@@ -160,35 +157,22 @@ impl Batch {
 
     /// [`Op::AddRule`]
     pub fn add_rule(&mut self, chain: &Name, rule: Rule) -> &mut Self {
-        self.push(Op::AddRule {
-            chain: chain.clone(),
-            rule,
-        })
+        self.push(Op::AddRule { chain: chain.clone(), rule })
     }
 
     /// [`Op::InsertRule`]
     pub fn insert_rule(&mut self, chain: &Name, rule: Rule) -> &mut Self {
-        self.push(Op::InsertRule {
-            chain: chain.clone(),
-            rule,
-        })
+        self.push(Op::InsertRule { chain: chain.clone(), rule })
     }
 
     /// [`Op::ReplaceRule`]
     pub fn replace_rule(&mut self, chain: &Name, handle: Handle, rule: Rule) -> &mut Self {
-        self.push(Op::ReplaceRule {
-            chain: chain.clone(),
-            handle,
-            rule,
-        })
+        self.push(Op::ReplaceRule { chain: chain.clone(), handle, rule })
     }
 
     /// [`Op::DeleteRule`]
     pub fn delete_rule(&mut self, chain: &Name, handle: Handle) -> &mut Self {
-        self.push(Op::DeleteRule {
-            chain: chain.clone(),
-            handle,
-        })
+        self.push(Op::DeleteRule { chain: chain.clone(), handle })
     }
 
     /// [`Op::AddSet`]
@@ -212,10 +196,7 @@ impl Batch {
         set: &Arc<Set>,
         elements: impl IntoIterator<Item = Element>,
     ) -> &mut Self {
-        self.push_elements(elements, |elements| Op::AddElements {
-            set: Arc::clone(set),
-            elements,
-        })
+        self.push_elements(elements, |elements| Op::AddElements { set: Arc::clone(set), elements })
     }
 
     /// [`Op::CreateElements`]; nothing if there are none.
@@ -249,11 +230,7 @@ impl Batch {
         op: impl FnOnce(Vec<Element>) -> Op,
     ) -> &mut Self {
         let elements: Vec<Element> = elements.into_iter().collect();
-        if elements.is_empty() {
-            self
-        } else {
-            self.push(op(elements))
-        }
+        if elements.is_empty() { self } else { self.push(op(elements)) }
     }
 
     /// [`Op::AddFlowtable`]
@@ -268,11 +245,7 @@ impl Batch {
 
     /// The operation in words, without its elements.
     pub(crate) fn describe(&self, op: &Op) -> String {
-        Line {
-            table: &self.table,
-            op,
-        }
-        .to_string()
+        Line { table: &self.table, op }.to_string()
     }
 }
 
@@ -317,11 +290,7 @@ impl fmt::Display for Line<'_> {
             Op::FlushChain(name) => write!(f, "flush chain {table} {name}"),
             Op::AddRule { chain, rule } => write!(f, "add rule {table} {chain} {rule}"),
             Op::InsertRule { chain, rule } => write!(f, "insert rule {table} {chain} {rule}"),
-            Op::ReplaceRule {
-                chain,
-                handle,
-                rule,
-            } => {
+            Op::ReplaceRule { chain, handle, rule } => {
                 write!(f, "replace rule {table} {chain} handle {handle} {rule}")
             }
             Op::DeleteRule { chain, handle } => {
@@ -342,10 +311,7 @@ impl fmt::Display for Line<'_> {
 impl fmt::Display for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for op in &self.ops {
-            let line = Line {
-                table: &self.table,
-                op,
-            };
+            let line = Line { table: &self.table, op };
             if op.elements().is_empty() {
                 writeln!(f, "{line}")?;
             }

@@ -19,27 +19,14 @@ impl Chain {
     /// A chain that runs only when jumped to.
     #[must_use]
     pub fn regular(name: Name) -> Self {
-        Self {
-            name,
-            base: None,
-            comment: None,
-        }
+        Self { name, base: None, comment: None }
     }
 
     /// A chain that the kernel calls at `hook`; what no rule decides is accepted.
     #[must_use]
     pub fn base(name: Name, kind: ChainType, hook: Hook, priority: i32) -> Self {
-        let base = Base {
-            kind,
-            hook,
-            priority,
-            policy: Policy::Accept,
-        };
-        Self {
-            name,
-            base: Some(base),
-            comment: None,
-        }
+        let base = Base { kind, hook, priority, policy: Policy::Accept };
+        Self { name, base: Some(base), comment: None }
     }
 }
 
@@ -68,16 +55,8 @@ pub struct Base {
 
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            hook,
-            priority,
-            policy,
-        } = self;
-        write!(
-            f,
-            "type {kind} hook {hook} priority {priority}; policy {policy}"
-        )
+        let Self { kind, hook, priority, policy } = self;
+        write!(f, "type {kind} hook {hook} priority {priority}; policy {policy}")
     }
 }
 
@@ -128,15 +107,9 @@ pub enum Hook {
 
 impl Hook {
     pub(crate) fn from_raw(raw: u32) -> Option<Self> {
-        [
-            Self::Prerouting,
-            Self::Input,
-            Self::Forward,
-            Self::Output,
-            Self::Postrouting,
-        ]
-        .into_iter()
-        .find(|hook| u32::from(*hook as u8) == raw)
+        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting]
+            .into_iter()
+            .find(|hook| u32::from(*hook as u8) == raw)
     }
 }
 

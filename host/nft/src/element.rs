@@ -52,14 +52,7 @@ impl Element {
     }
 
     fn with(key: Vec<Value>, data: Data) -> Self {
-        Self {
-            key,
-            key_end: None,
-            data,
-            timeout: None,
-            expires: None,
-            comment: None,
-        }
+        Self { key, key_end: None, data, timeout: None, expires: None, comment: None }
     }
 
     /// The same up to `end`, which is included: for interval sets.
@@ -106,11 +99,7 @@ impl fmt::Display for Element {
 
 fn ranges(from: &[Value], to: &[Value]) -> Vec<String> {
     let field = |(from, to): (&Value, &Value)| {
-        if from == to {
-            from.to_string()
-        } else {
-            format!("{from}-{to}")
-        }
+        if from == to { from.to_string() } else { format!("{from}-{to}") }
     };
     from.iter().zip(to).map(field).collect()
 }

@@ -33,6 +33,9 @@ pub enum Unsendable {
     /// A range where the set has none, or none where the set wants ranges, or its end before its start.
     #[error("element {0} doesn't fit the set's interval flag, or ends before it begins")]
     Range(usize),
+    /// An interval set of keys that aren't in network order.
+    #[error("{0} in an interval set")]
+    IntervalType(crate::DataType),
     /// A lifetime in a set without the timeout flag.
     #[error("element {0} has a lifetime in a set without the timeout flag")]
     Timeout(usize),
@@ -143,10 +146,8 @@ impl Refusal {
         let Some(Culprit::Expr { name, .. }) = &self.culprit else {
             return None;
         };
-        let names_a_set = matches!(
-            name.as_str(),
-            "lookup" | "dynset" | "flow_offload" | "immediate"
-        );
+        let names_a_set =
+            matches!(name.as_str(), "lookup" | "dynset" | "flow_offload" | "immediate");
         match self.errno {
             libc::EOPNOTSUPP | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT => Some(name),
             libc::ENOENT if !names_a_set => Some(name),

@@ -20,12 +20,7 @@ pub struct Flowtable {
 
 impl fmt::Display for Flowtable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            priority,
-            devices,
-            counter,
-        } = self;
+        let Self { name, priority, devices, counter } = self;
         let counter = if *counter { " counter;" } else { "" };
         let devices = devices.join(", ");
         write!(

@@ -11,8 +11,10 @@ mod rule;
 mod set;
 mod state;
 mod table;
+mod uapi;
 pub mod value;
 mod verdict;
+mod wire;
 
 pub use batch::{Batch, Handle, Op};
 pub use chain::{Base, Chain, ChainType, Hook, Policy, priority};

@@ -57,10 +57,7 @@ impl Name {
     /// When `name` can't be a name.
     #[must_use]
     pub const fn literal(name: &'static str) -> Self {
-        assert!(
-            !name.is_empty() && name.len() <= NAME_MAX,
-            "a name has 1 to 255 bytes"
-        );
+        assert!(!name.is_empty() && name.len() <= NAME_MAX, "a name has 1 to 255 bytes");
         assert!(is_identifier(name.as_bytes()), "not an nft identifier");
         assert!(!is_reserved(name.as_bytes()), "a word of the nft language");
         Self(Repr::Literal(name))

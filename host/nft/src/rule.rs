@@ -70,11 +70,7 @@ impl Rule {
     /// `field OP bytes`; fewer bytes than the field has compare its beginning.
     #[must_use]
     pub fn matches(self, field: Field, op: CmpOp, bytes: impl Into<Vec<u8>>) -> Self {
-        self.load(&[field]).expr(Expr::Cmp {
-            from: Reg::FIRST,
-            op,
-            data: bytes.into(),
-        })
+        self.load(&[field]).expr(Expr::Cmp { from: Reg::FIRST, op, data: bytes.into() })
     }
 
     /// `field & bits != 0`, for fields of 32 bits in host order: `ct state`, `ct status`, marks.
@@ -100,12 +96,7 @@ impl Rule {
     fn masked(self, field: Field, bits: u32) -> Self {
         let mask = bits.to_ne_bytes().to_vec();
         let xor = vec![0; mask.len()];
-        self.load(&[field]).expr(Expr::Bitwise {
-            from: Reg::FIRST,
-            to: Reg::FIRST,
-            mask,
-            xor,
-        })
+        self.load(&[field]).expr(Expr::Bitwise { from: Reg::FIRST, to: Reg::FIRST, mask, xor })
     }
 
     /// `ct packets > count`; `dir` as in [`Field::CtPackets`].
@@ -113,17 +104,8 @@ impl Rule {
     pub fn packets_over(self, dir: Option<CtDir>, count: u64) -> Self {
         // Comparison goes byte by byte from the first on, the counter is in host order.
         self.load(&[Field::CtPackets(dir)])
-            .expr(Expr::Hton {
-                from: Reg::FIRST,
-                to: Reg::FIRST,
-                len: 8,
-                size: 8,
-            })
-            .expr(Expr::Cmp {
-                from: Reg::FIRST,
-                op: CmpOp::Gt,
-                data: count.to_be_bytes().to_vec(),
-            })
+            .expr(Expr::Hton { from: Reg::FIRST, to: Reg::FIRST, len: 8, size: 8 })
+            .expr(Expr::Cmp { from: Reg::FIRST, op: CmpOp::Gt, data: count.to_be_bytes().to_vec() })
     }
 
     /// `fib daddr type local`: the destination is an address of this host.
@@ -137,30 +119,19 @@ impl Rule {
     /// `a . b . c @set`
     #[must_use]
     pub fn in_set(self, fields: &[Field], set: &Name) -> Self {
-        self.load(fields).expr(Expr::Lookup {
-            key: Reg::FIRST,
-            set: set.clone(),
-            invert: false,
-        })
+        self.load(fields).expr(Expr::Lookup { key: Reg::FIRST, set: set.clone(), invert: false })
     }
 
     /// `a . b . c != @set`
     #[must_use]
     pub fn not_in_set(self, fields: &[Field], set: &Name) -> Self {
-        self.load(fields).expr(Expr::Lookup {
-            key: Reg::FIRST,
-            set: set.clone(),
-            invert: true,
-        })
+        self.load(fields).expr(Expr::Lookup { key: Reg::FIRST, set: set.clone(), invert: true })
     }
 
     /// `a . b . c vmap @map`
     #[must_use]
     pub fn vmap(self, fields: &[Field], map: &Name) -> Self {
-        self.load(fields).expr(Expr::VerdictMap {
-            key: Reg::FIRST,
-            map: map.clone(),
-        })
+        self.load(fields).expr(Expr::VerdictMap { key: Reg::FIRST, map: map.clone() })
     }
 
     /// `dnat ip to a . b . c map @map`, of a map whose data is an address, or an address and a port.
@@ -184,24 +155,10 @@ impl Rule {
         port: bool,
     ) -> Self {
         let addr = Reg::FIRST;
-        let port = if port {
-            Reg::new(addr_slots(family))
-        } else {
-            None
-        };
-        let nat = Nat {
-            kind,
-            family,
-            addr,
-            port,
-            flags: NatFlags::default(),
-        };
+        let port = if port { Reg::new(addr_slots(family)) } else { None };
+        let nat = Nat { kind, family, addr, port, flags: NatFlags::default() };
         self.load(fields)
-            .expr(Expr::MapLookup {
-                key: Reg::FIRST,
-                map: map.clone(),
-                to: addr,
-            })
+            .expr(Expr::MapLookup { key: Reg::FIRST, map: map.clone(), to: addr })
             .expr(Expr::Nat(nat))
     }
 
@@ -214,10 +171,7 @@ impl Rule {
     /// `masquerade fully-random`
     #[must_use]
     pub fn masquerade_fully_random(self) -> Self {
-        self.masquerade(NatFlags {
-            fully_random: true,
-            ..NatFlags::default()
-        })
+        self.masquerade(NatFlags { fully_random: true, ..NatFlags::default() })
     }
 
     /// `reject`: an ICMP or ICMPv6 port unreachable.
@@ -241,33 +195,20 @@ impl Rule {
     /// `limit rate N/second burst M packets`
     #[must_use]
     pub fn limit_per_second(self, rate: u64, burst: u32) -> Self {
-        self.expr(Expr::Limit(Limit {
-            rate,
-            unit: Duration::from_secs(1),
-            burst,
-            over: false,
-        }))
+        self.expr(Expr::Limit(Limit { rate, unit: Duration::from_secs(1), burst, over: false }))
     }
 
     /// `update @set { a . b timeout T }`
     #[must_use]
     pub fn update_set(self, fields: &[Field], set: &Name, timeout: Option<Duration>) -> Self {
         let (key, op) = (Reg::FIRST, DynsetOp::Update);
-        self.load(fields).expr(Expr::Dynset {
-            op,
-            set: set.clone(),
-            key,
-            data: None,
-            timeout,
-        })
+        self.load(fields).expr(Expr::Dynset { op, set: set.clone(), key, data: None, timeout })
     }
 
     /// `flow add @flowtable`
     #[must_use]
     pub fn flow_add(self, flowtable: &Name) -> Self {
-        self.expr(Expr::FlowOffload {
-            flowtable: flowtable.clone(),
-        })
+        self.expr(Expr::FlowOffload { flowtable: flowtable.clone() })
     }
 
     /// `accept`, `drop`, `jump chain`, …
@@ -284,9 +225,9 @@ impl Rule {
     pub fn load(mut self, fields: &[Field]) -> Self {
         match field_load_all(fields, Reg::FIRST) {
             Some((exprs, _)) => self.exprs.extend(exprs),
-            None => self.exprs.push(Expr::Other {
-                name: "too many fields for the registers".into(),
-            }),
+            None => {
+                self.exprs.push(Expr::Other { name: "too many fields for the registers".into() })
+            }
         }
         self
     }

@@ -71,15 +71,7 @@ impl Set {
 
     fn of(name: Name, key: &[DataType], kind: SetKind) -> Self {
         let flags = SetFlags::default();
-        Self {
-            name,
-            key: key.to_vec(),
-            kind,
-            flags,
-            timeout: None,
-            size: None,
-            comment: None,
-        }
+        Self { name, key: key.to_vec(), kind, flags, timeout: None, size: None, comment: None }
     }
 
     /// The same, its elements ranges.
@@ -135,23 +127,13 @@ impl Set {
     }
 
     fn word(&self) -> &'static str {
-        if self.kind == SetKind::Set {
-            "set"
-        } else {
-            "map"
-        }
+        if self.kind == SetKind::Set { "set" } else { "map" }
     }
 }
 
 impl fmt::Display for Set {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {} {{ type {}",
-            self.word(),
-            self.name,
-            join(&self.key)
-        )?;
+        write!(f, "{} {} {{ type {}", self.word(), self.name, join(&self.key))?;
         match &self.kind {
             SetKind::Set => {}
             SetKind::Map(data) => write!(f, " : {}", join(data))?,
@@ -170,22 +152,15 @@ impl fmt::Display for Set {
 
 impl fmt::Display for SetFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            constant,
-            interval,
-            timeout,
-            dynamic,
-        } = *self;
+        let Self { constant, interval, timeout, dynamic } = *self;
         let words = [
             (constant, "constant"),
             (interval, "interval"),
             (dynamic, "dynamic"),
             (timeout, "timeout"),
         ];
-        let words: Vec<&str> = words
-            .into_iter()
-            .filter_map(|(on, word)| on.then_some(word))
-            .collect();
+        let words: Vec<&str> =
+            words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect();
         if words.is_empty() {
             return Ok(());
         }

@@ -18,9 +18,7 @@ pub enum Family {
 
 impl Family {
     pub(crate) fn from_raw(raw: u8) -> Option<Self> {
-        [Self::Inet, Self::Ip, Self::Ip6]
-            .into_iter()
-            .find(|family| *family as u8 == raw)
+        [Self::Inet, Self::Ip, Self::Ip6].into_iter().find(|family| *family as u8 == raw)
     }
 }
 

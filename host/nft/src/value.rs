@@ -43,10 +43,7 @@ impl DataType {
 
     /// Length in bytes, unpadded.
     #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "the width of a type, which is never zero"
-    )]
+    #[allow(clippy::len_without_is_empty, reason = "the width of a type, which is never zero")]
     pub fn len(self) -> usize {
         match self {
             Self::Ipv4Addr | Self::Mark => 4,
@@ -180,10 +177,7 @@ impl Value {
     }
 
     fn from_bytes(of: DataType, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let short = DecodeError::Width {
-            want: of.len(),
-            got: bytes.len(),
-        };
+        let short = DecodeError::Width { want: of.len(), got: bytes.len() };
         Ok(match of {
             DataType::Ipv4Addr => Self::Ipv4(Ipv4Addr::from(fixed::<4>(bytes).ok_or(short)?)),
             DataType::Ipv6Addr => Self::Ipv6(Ipv6Addr::from(fixed::<16>(bytes).ok_or(short)?)),
@@ -256,20 +250,13 @@ pub fn encode(values: &[Value]) -> Vec<u8> {
 pub fn decode(types: &[DataType], bytes: &[u8]) -> Result<Vec<Value>, DecodeError> {
     let want = width(types);
     if bytes.len() != want {
-        return Err(DecodeError::Width {
-            want,
-            got: bytes.len(),
-        });
+        return Err(DecodeError::Width { want, got: bytes.len() });
     }
     let mut rest = bytes;
     let mut values = Vec::with_capacity(types.len());
     for of in types {
         values.push(Value::from_bytes(*of, &rest[..of.len()])?);
-        let used = if types.len() > 1 {
-            of.len().next_multiple_of(4)
-        } else {
-            of.len()
-        };
+        let used = if types.len() > 1 { of.len().next_multiple_of(4) } else { of.len() };
         rest = &rest[used..];
     }
     Ok(values)

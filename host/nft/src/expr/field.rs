@@ -101,10 +101,7 @@ pub enum CtAddr {
 impl Field {
     /// Length in bytes, unpadded.
     #[must_use]
-    #[allow(
-        clippy::len_without_is_empty,
-        reason = "the width of a field, which is never zero"
-    )]
+    #[allow(clippy::len_without_is_empty, reason = "the width of a field, which is never zero")]
     pub fn len(&self) -> u32 {
         match self {
             Self::NfProto | Self::L4Proto | Self::IcmpType | Self::Icmpv6Type => 1,
@@ -159,18 +156,10 @@ impl Field {
     }
 
     fn single(&self, to: Reg) -> Expr {
-        let network = |offset| Expr::Payload {
-            base: PayloadBase::Network,
-            offset,
-            len: self.len(),
-            to,
-        };
-        let transport = |offset| Expr::Payload {
-            base: PayloadBase::Transport,
-            offset,
-            len: self.len(),
-            to,
-        };
+        let network =
+            |offset| Expr::Payload { base: PayloadBase::Network, offset, len: self.len(), to };
+        let transport =
+            |offset| Expr::Payload { base: PayloadBase::Transport, offset, len: self.len(), to };
         let meta = |key| Expr::Meta { key, to };
         let ct = |key, dir| Expr::Ct { key, dir, to };
         match self {
@@ -194,17 +183,12 @@ impl Field {
             Self::CtDirection => ct(Ct::Direction, None),
             Self::CtMark => ct(Ct::Mark, None),
             Self::CtPackets(dir) => ct(Ct::Packets, *dir),
-            Self::Numgen(kind, modulus) => Expr::Numgen {
-                kind: *kind,
-                modulus: *modulus,
-                offset: 0,
-                to,
-            },
-            Self::Jhash { modulus, .. } | Self::Symhash(modulus) => Expr::Symhash {
-                modulus: *modulus,
-                offset: 0,
-                to,
-            },
+            Self::Numgen(kind, modulus) => {
+                Expr::Numgen { kind: *kind, modulus: *modulus, offset: 0, to }
+            }
+            Self::Jhash { modulus, .. } | Self::Symhash(modulus) => {
+                Expr::Symhash { modulus: *modulus, offset: 0, to }
+            }
             Self::FibDaddrType => Expr::FibAddrType { daddr: true, to },
             Self::FibSaddrType => Expr::FibAddrType { daddr: false, to },
         }
@@ -263,16 +247,12 @@ impl fmt::Display for Field {
             Self::CtPackets(Some(dir)) => write!(f, "ct {dir} packets"),
             Self::Numgen(Numgen::Inc, modulus) => write!(f, "numgen inc mod {modulus}"),
             Self::Numgen(Numgen::Random, modulus) => write!(f, "numgen random mod {modulus}"),
-            Self::Jhash {
-                of,
-                modulus,
-                seed: None,
-            } => write!(f, "jhash {} mod {modulus}", join(of)),
-            Self::Jhash {
-                of,
-                modulus,
-                seed: Some(seed),
-            } => write!(f, "jhash {} mod {modulus} seed {seed:#x}", join(of)),
+            Self::Jhash { of, modulus, seed: None } => {
+                write!(f, "jhash {} mod {modulus}", join(of))
+            }
+            Self::Jhash { of, modulus, seed: Some(seed) } => {
+                write!(f, "jhash {} mod {modulus} seed {seed:#x}", join(of))
+            }
             Self::Symhash(modulus) => write!(f, "symhash mod {modulus}"),
             plain => f.write_str(plain.word()),
         }

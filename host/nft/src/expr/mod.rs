@@ -388,14 +388,8 @@ pub enum CmpOp {
 }
 
 impl CmpOp {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Eq,
-        Self::Neq,
-        Self::Lt,
-        Self::Lte,
-        Self::Gt,
-        Self::Gte,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Eq, Self::Neq, Self::Lt, Self::Lte, Self::Gt, Self::Gte];
 }
 
 /// A translation.
@@ -479,12 +473,8 @@ pub enum Icmpx {
 }
 
 impl Icmpx {
-    pub(crate) const ALL: [Self; 4] = [
-        Self::NoRoute,
-        Self::PortUnreachable,
-        Self::HostUnreachable,
-        Self::AdminProhibited,
-    ];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::NoRoute, Self::PortUnreachable, Self::HostUnreachable, Self::AdminProhibited];
 }
 
 /// How a number is chosen.

@@ -18,37 +18,18 @@ impl fmt::Display for Expr {
         match self {
             Self::Meta { key, to } => write!(f, "{to} = meta {key}"),
             Self::MetaSet { key, from } => write!(f, "meta {key} set {from}"),
-            Self::Payload {
-                base,
-                offset,
-                len,
-                to,
-            } => write!(f, "{to} = {}", Bytes(*base, *offset, *len)),
+            Self::Payload { base, offset, len, to } => {
+                write!(f, "{to} = {}", Bytes(*base, *offset, *len))
+            }
             Self::Ct { key, dir, to } => write!(f, "{to} = ct {}{key}", Direction(*dir)),
             Self::CtSet { key, from } => write!(f, "ct {key} set {from}"),
             Self::Cmp { from, op, data } => write!(f, "{from} {op} {}", Hex(data)),
-            Self::Bitwise {
-                from,
-                to,
-                mask,
-                xor,
-            } => write!(f, "{to} = ({from} & {}) ^ {}", Hex(mask), Hex(xor)),
-            Self::Hton {
-                from,
-                to,
-                len,
-                size,
-            } => write!(f, "{to} = hton({from}, {len}, {size})"),
-            Self::Lookup {
-                key,
-                set,
-                invert: false,
-            } => write!(f, "{key} in @{set}"),
-            Self::Lookup {
-                key,
-                set,
-                invert: true,
-            } => write!(f, "{key} not in @{set}"),
+            Self::Bitwise { from, to, mask, xor } => {
+                write!(f, "{to} = ({from} & {}) ^ {}", Hex(mask), Hex(xor))
+            }
+            Self::Hton { from, to, len, size } => write!(f, "{to} = hton({from}, {len}, {size})"),
+            Self::Lookup { key, set, invert: false } => write!(f, "{key} in @{set}"),
+            Self::Lookup { key, set, invert: true } => write!(f, "{key} not in @{set}"),
             Self::MapLookup { key, map, to } => write!(f, "{to} = {key} map @{map}"),
             Self::VerdictMap { key, map } => write!(f, "{key} vmap @{map}"),
             Self::Immediate { data, to } => write!(f, "{to} = {}", Hex(data)),
@@ -64,38 +45,20 @@ impl Expr {
             Self::Nat(nat) => write!(f, "{nat}"),
             Self::Masquerade { flags } => write!(f, "masquerade{flags}"),
             Self::Reject(reject) => write!(f, "{reject}"),
-            Self::Numgen {
-                kind,
-                modulus,
-                offset,
-                to,
-            } => write!(f, "{to} = numgen {kind} mod {modulus}{}", Offset(*offset)),
-            Self::Jhash {
-                from,
-                len,
-                modulus,
-                seed,
-                offset,
-                to,
-            } => {
+            Self::Numgen { kind, modulus, offset, to } => {
+                write!(f, "{to} = numgen {kind} mod {modulus}{}", Offset(*offset))
+            }
+            Self::Jhash { from, len, modulus, seed, offset, to } => {
                 write!(f, "{to} = jhash {from} {len}b mod {modulus}")?;
                 if let Some(seed) = seed {
                     write!(f, " seed {seed:#x}")?;
                 }
                 write!(f, "{}", Offset(*offset))
             }
-            Self::Symhash {
-                modulus,
-                offset,
-                to,
-            } => write!(f, "{to} = symhash mod {modulus}{}", Offset(*offset)),
-            Self::Dynset {
-                op,
-                set,
-                key,
-                data,
-                timeout,
-            } => {
+            Self::Symhash { modulus, offset, to } => {
+                write!(f, "{to} = symhash mod {modulus}{}", Offset(*offset))
+            }
+            Self::Dynset { op, set, key, data, timeout } => {
                 write!(f, "{op} @{set} {{ {key}")?;
                 if let Some(timeout) = timeout {
                     write!(f, " timeout {}ms", timeout.as_millis())?;
@@ -105,11 +68,9 @@ impl Expr {
                 }
                 f.write_str(" }")
             }
-            Self::FibAddrType { daddr, to } => write!(
-                f,
-                "{to} = fib {} type",
-                if *daddr { "daddr" } else { "saddr" }
-            ),
+            Self::FibAddrType { daddr, to } => {
+                write!(f, "{to} = fib {} type", if *daddr { "daddr" } else { "saddr" })
+            }
             Self::Limit(limit) => write!(f, "{limit}"),
             Self::FlowOffload { flowtable } => write!(f, "flow add @{flowtable}"),
             Self::Log { prefix } => write!(f, "log prefix {prefix:?}"),
@@ -144,11 +105,7 @@ struct Offset(u32);
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            Ok(())
-        } else {
-            write!(f, " offset {}", self.0)
-        }
+        if self.0 == 0 { Ok(()) } else { write!(f, " offset {}", self.0) }
     }
 }
 
@@ -163,13 +120,7 @@ impl fmt::Display for Hex<'_> {
 
 impl fmt::Display for Nat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            family,
-            addr,
-            port,
-            flags,
-        } = self;
+        let Self { kind, family, addr, port, flags } = self;
         let kind = match kind {
             NatKind::Snat => "snat",
             NatKind::Dnat => "dnat",
@@ -189,15 +140,9 @@ impl fmt::Display for NatFlags {
             (self.fully_random, "fully-random"),
             (self.persistent, "persistent"),
         ];
-        let words: Vec<&str> = words
-            .into_iter()
-            .filter_map(|(on, word)| on.then_some(word))
-            .collect();
-        if words.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " {}", words.join(","))
-        }
+        let words: Vec<&str> =
+            words.into_iter().filter_map(|(on, word)| on.then_some(word)).collect();
+        if words.is_empty() { Ok(()) } else { write!(f, " {}", words.join(",")) }
     }
 }
 
@@ -247,18 +192,9 @@ impl fmt::Display for CmpOp {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            rate,
-            unit,
-            burst,
-            over,
-        } = self;
+        let Self { rate, unit, burst, over } = self;
         let over = if *over { "over " } else { "" };
-        write!(
-            f,
-            "limit rate {over}{rate} packets each {}s burst {burst} packets",
-            unit.as_secs()
-        )
+        write!(f, "limit rate {over}{rate} packets each {}s burst {burst} packets", unit.as_secs())
     }
 }
 

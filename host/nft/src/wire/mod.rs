@@ -1,0 +1,11 @@
+//! Batches as netlink messages, written by libnftnl. No socket.
+
+mod check;
+mod encode;
+mod expr;
+mod object;
+mod raw;
+mod userdata;
+
+pub(crate) use encode::{Encoded, Span, encode};
+pub(crate) use userdata::{Userdata, comment_of};

@@ -6,12 +6,24 @@ use crate::fixtures::{any_state, any_whole, at, balance, ip, key, rr, whole};
 use crate::kernel::run;
 use crate::net::Protocol::Tcp;
 use crate::plan::Operation;
-use crate::state::{Element, KernelState, Virtual};
+use crate::state::{Base, Element, KernelState, Virtual};
 
 /// What a plan says, line by line.
 fn lines(known: &KernelState, desired: &KernelState) -> Vec<String> {
     let printed = diff(known, desired).to_string();
     printed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_comes_first_and_goes_last() {
+    let nothing = KernelState::default();
+    let one = || one(rr(&[]));
+    let steps = lines(&nothing, &one());
+    assert_eq!(steps.first().map(String::as_str), Some("set base masquerade hairpin"));
+    let steps = lines(&one(), &nothing);
+    assert_eq!(steps.last().map(String::as_str), Some("remove base"));
+    let other = KernelState { base: Some(Base { masquerade_all: true, pods: None }), ..one() };
+    assert_eq!(lines(&one(), &other), ["set base masquerade all"]);
 }
 
 fn one(it: Virtual) -> KernelState {
@@ -20,11 +32,8 @@ fn one(it: Virtual) -> KernelState {
 
 #[test]
 fn diff_is_minimal_and_ordered() {
-    let nothing = KernelState::default();
-    let wlc = Virtual {
-        balance: balance(Scheduler::Wlc),
-        ..rr(&[("10.0.0.1:80", 1)])
-    };
+    let nothing = whole(&[]);
+    let wlc = Virtual { balance: balance(Scheduler::Wlc), ..rr(&[("10.0.0.1:80", 1)]) };
     let hairpin = |address: &str| {
         let mut state = one(rr(&[("10.0.0.1:80", 1)]));
         state.elements.insert(Element::Hairpin(ip(address)));
@@ -121,7 +130,10 @@ fn a_plan_for_one_server_among_many_is_one_step() {
         let virtuals: Vec<_> = (1..=200u16)
             .map(|n| {
                 let last = if n == 77 { weight } else { 1 };
-                (key(Tcp, &format!("10.96.0.1:{n}")), rr(&[("10.0.0.1:80", 1), ("10.0.0.2:80", last)]))
+                (
+                    key(Tcp, &format!("10.96.0.1:{n}")),
+                    rr(&[("10.0.0.1:80", 1), ("10.0.0.2:80", last)]),
+                )
             })
             .collect();
         whole(&virtuals)
@@ -171,11 +183,12 @@ proptest! {
 /// The object that an operation is about, without what is done to it.
 fn subject(operation: &Operation) -> String {
     match operation {
+        Operation::SetBase(_) | Operation::RemoveBase => "base".into(),
         Operation::AddElement(it) | Operation::RemoveElement(it) => it.to_string(),
         Operation::AddLocal(it) | Operation::RemoveLocal(it) => it.to_string(),
-        Operation::AddVirtual(key, _) | Operation::SetVirtual(key, _) | Operation::RemoveVirtual(key) => {
-            key.to_string()
-        }
+        Operation::AddVirtual(key, _)
+        | Operation::SetVirtual(key, _)
+        | Operation::RemoveVirtual(key) => key.to_string(),
         Operation::AddDestination(key, to, _)
         | Operation::SetDestination(key, to, _)
         | Operation::RemoveDestination(key, to) => format!("{key} -> {to}"),
@@ -183,12 +196,20 @@ fn subject(operation: &Operation) -> String {
 }
 
 /// What must hold after each step from `known` to `desired`, were it the last one to happen.
-fn safe(state: &KernelState, known: &KernelState, desired: &KernelState) -> Result<(), TestCaseError> {
+fn safe(
+    state: &KernelState,
+    known: &KernelState,
+    desired: &KernelState,
+) -> Result<(), TestCaseError> {
     for key in state.virtuals.keys() {
         prop_assert!(state.elements.contains(&Element::Service(*key)), "{} isn't registered", key);
     }
     for address in &state.locals {
-        prop_assert!(state.elements.contains(&Element::Vip(*address)), "{} has open ports", address);
+        prop_assert!(
+            state.elements.contains(&Element::Vip(*address)),
+            "{} has open ports",
+            address
+        );
         if !known.locals.contains(address) {
             answered(state, desired, *address)?;
         }
@@ -200,7 +221,11 @@ fn safe(state: &KernelState, known: &KernelState, desired: &KernelState) -> Resu
 }
 
 /// All virtual services that `of` has at an address are there with all their servers.
-fn answered(state: &KernelState, of: &KernelState, address: std::net::IpAddr) -> Result<(), TestCaseError> {
+fn answered(
+    state: &KernelState,
+    of: &KernelState,
+    address: std::net::IpAddr,
+) -> Result<(), TestCaseError> {
     for (key, it) in of.virtuals.iter().filter(|(key, _)| key.address == address) {
         let now = state.virtuals.get(key).map(|it| &it.destinations);
         prop_assert_eq!(now, Some(&it.destinations), "{} while {} is local", key, address);

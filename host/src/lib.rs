@@ -1,1 +1,4 @@
 //! Filled in by the next commits.
+
+pub mod args;
+pub mod config;

@@ -1,0 +1,333 @@
+//! The command line: what can be written, and the help that teaches it. Pure but for the
+//! environment variable `NODE_NAME`.
+
+mod help;
+mod pages;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::config::{Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Policy};
+
+pub use pages::{NotMade, completion, man};
+
+/// A Kubernetes service proxier whose balancing is chosen by WebAssembly policies
+#[derive(Clone, Debug, Parser)]
+#[command(name = "weir", version, propagate_version = false, disable_version_flag = false)]
+#[command(subcommand_required = true, arg_required_else_help = true, after_help = help::WEIR)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Least important log line to write [default: info]
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+    /// How log lines are written [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Folder of the daemon's lock, socket and state [default: /run/weir]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub run_dir: Option<PathBuf>,
+}
+
+/// Where services, policies and settings come from; each is also in the configuration file.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceArgs {
+    /// Configuration file: a WeirConfiguration, or kube-proxy's KubeProxyConfiguration
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too)
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub manifests: Option<PathBuf>,
+    /// Name of the Node object to serve [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME", hide_env_values = true)]
+    pub node_name: Option<NodeName>,
+    /// What carries services on which no policy has an opinion [default: auto]
+    #[arg(long, value_enum, value_name = "DATAPLANE")]
+    pub dataplane: Option<Dataplane>,
+    /// A policy component; may be given several times, first asked first, and replaces the list
+    /// of the configuration file. Its name is the file's, or the one given
+    #[arg(long = "policy", value_name = "[NAME=]FILE", value_parser = policy)]
+    pub policies: Vec<Policy>,
+}
+
+/// `NAME=FILE`, or `FILE` with the name made of the file's.
+fn policy(text: &str) -> Result<Policy, String> {
+    let (name, file) = match text.split_once('=') {
+        Some((name, file)) => (name.to_owned(), Path::new(file)),
+        None => {
+            let stem = Path::new(text).file_stem().unwrap_or_default().to_string_lossy();
+            (stem.to_lowercase().replace(['_', '.'], "-"), Path::new(text))
+        }
+    };
+    if file.as_os_str().is_empty() {
+        return Err("the file's name is empty".to_owned());
+    }
+    let name = Label::from_str(&name).map_err(|error| format!("{error}; write NAME=FILE"))?;
+    let (config, limits) = Default::default();
+    Ok(Policy { name, file: file.to_owned(), config, limits })
+}
+
+/// What weir does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve the node's services until told to stop
+    #[command(after_help = help::RUN)]
+    Run(RunArgs),
+    /// Show what would change in the kernel, and change nothing
+    #[command(after_help = help::PLAN)]
+    Plan(PlanArgs),
+    /// Say why one service is balanced as it is
+    #[command(after_help = help::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Check what this kernel has and what is missing
+    #[command(after_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Show what the running daemon does
+    #[command(after_help = help::STATUS)]
+    Status(StatusArgs),
+    /// Remove from the kernel what weir made, and nothing else
+    #[command(after_help = help::CLEANUP)]
+    Cleanup(CleanupArgs),
+    /// Let the running daemon look at the kernel and its sources now
+    #[command(after_help = help::SYNC)]
+    Sync(SyncArgs),
+    /// Set the kernel's sysctls and exit; for a privileged init container
+    #[command(after_help = help::INIT)]
+    Init(InitArgs),
+    /// Check, show and convert configuration files
+    #[command(after_help = help::CONFIG)]
+    Config(ConfigArgs),
+    /// Print shell completion
+    #[command(after_help = help::COMPLETION)]
+    Completion(CompletionArgs),
+    /// Print the manual page, or write those of all commands
+    #[command(after_help = help::MAN)]
+    Man(ManArgs),
+    /// Print the version
+    Version(VersionArgs),
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanOutput {
+    /// One line an operation.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What a plan starts from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// What this kernel holds now; needs CAP_NET_ADMIN.
+    #[default]
+    Kernel,
+    /// A kernel that holds nothing; needs no privilege.
+    Empty,
+}
+
+/// `weir run`.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Sources.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Write the configuration in force, defaults too, to FILE and exit
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub write_config_to: Option<PathBuf>,
+}
+
+/// `weir plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Sources.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// What the plan starts from
+    #[arg(long, value_enum, default_value_t)]
+    pub against: Against,
+    /// How the plan is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: PlanOutput,
+}
+
+/// The namespace and the name of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceName {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl FromStr for ServiceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("expected NAMESPACE/SERVICE, for example default/web".to_owned()),
+        }
+    }
+}
+
+/// `weir explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// The service
+    #[arg(value_name = "NAMESPACE/SERVICE")]
+    pub service: ServiceName,
+    /// Sources.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How the answer is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `weir doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// Configuration file: what it asks for is checked too
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// How the answer is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `weir status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// How the answer is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `weir cleanup`.
+#[derive(Args, Clone, Debug)]
+pub struct CleanupArgs {
+    /// Leave virtual services and their addresses; remove the rest
+    #[arg(long)]
+    pub keep_ipvs: bool,
+}
+
+/// `weir sync`.
+#[derive(Args, Clone, Debug)]
+pub struct SyncArgs {}
+
+/// `weir init`.
+#[derive(Args, Clone, Debug)]
+pub struct InitArgs {
+    /// Configuration file: strictARP and the section conntrack have sysctls of their own
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
+/// `weir config …`.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What can be done with configuration files.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Tell everything that is wrong with a file; exit 1 if anything is
+    Check {
+        /// The file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Fail as well if a kube-proxy file asks for something that it doesn't get
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the configuration in force: defaults, then the file, then flags
+    Show {
+        /// Sources.
+        #[command(flatten)]
+        source: Box<SourceArgs>,
+    },
+    /// Print the defaults
+    Default,
+    /// Print a kube-proxy file as a WeirConfiguration, and on standard error what is lost
+    Convert {
+        /// The file
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Print a JSON schema for editors
+    Schema,
+    /// Print the reference as Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+/// `weir completion`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `weir man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// Write one page for each command into this folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
+}
+
+/// `weir version`.
+#[derive(Args, Clone, Debug)]
+pub struct VersionArgs {
+    /// How the answer is printed
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+impl GlobalArgs {
+    /// What these and `source` say, for [`crate::config::load`].
+    #[must_use]
+    pub fn overrides(&self, source: &SourceArgs) -> Overrides {
+        Overrides {
+            node_name: source.node_name.clone(),
+            manifests: source.manifests.clone(),
+            dataplane: source.dataplane,
+            policies: source.policies.clone(),
+            log_level: self.log_level,
+            log_format: self.log_format,
+            run_dir: self.run_dir.clone(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Examples at the end of each command's help. A test parses every line of them.
+
+pub(super) const WEIR: &str = "\
+Examples:
+  weir doctor
+  weir plan --manifests ./manifests --against empty
+  weir run --manifests ./manifests --node-name node-1
+
+`weir COMMAND --help` shows examples of each command.";
+
+pub(super) const RUN: &str = "\
+Examples:
+  # Serve what a folder of manifests says; no policy, so every service is balanced as by kube-proxy
+  weir run --manifests ./manifests --node-name node-1
+
+  # Ask two policies, the first one first
+  weir run --manifests ./manifests --policy annotations.wasm --policy mine=./least_conn.wasm
+
+  # Take over a node's kube-proxy configuration; what isn't honoured is logged by name
+  weir run --config /var/lib/kube-proxy/config.conf --manifests ./manifests --dataplane ipvs
+
+  # Show what would be in force
+  weir run --config weir.yaml --write-config-to /dev/stdout
+
+SIGHUP does what `weir sync` does. SIGTERM stops the daemon and leaves traffic running.
+A flag beats the configuration file. NODE_NAME in the environment stands for --node-name.";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  # All that these manifests need, from nothing; needs no privilege
+  weir plan --manifests ./manifests --node-name node-1 --against empty
+
+  # What `weir run` would change on this node now
+  weir plan --config /etc/weir/weir.yaml
+
+  # For a script
+  weir plan --config /etc/weir/weir.yaml --output json";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  # Each policy's answer, what was changed and why, the endpoints and the kernel objects
+  weir explain default/web --config /etc/weir/weir.yaml
+
+  # The same before anything runs
+  weir explain default/web --manifests ./manifests --policy annotations.wasm --output json";
+
+pub(super) const DOCTOR: &str = "\
+Examples:
+  weir doctor
+  weir doctor --config /etc/weir/weir.yaml --output json
+
+Exits 1 if something is missing that the configuration needs.";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  weir status
+  weir status --output json";
+
+pub(super) const CLEANUP: &str = "\
+Examples:
+  # After the daemon was stopped for good
+  weir cleanup
+
+  # Keep virtual services and their addresses, so that balanced traffic goes on
+  weir cleanup --keep-ipvs
+
+Exits 1 if anything of weir's remained. What others made is never touched.";
+
+pub(super) const SYNC: &str = "\
+Examples:
+  weir sync
+  weir sync --run-dir /run/weir";
+
+pub(super) const INIT: &str = "\
+Examples:
+  weir init
+  weir init --config /etc/weir/weir.yaml
+
+Writes only sysctls that differ, and names each that can't be written.";
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  # Every error at once, each with file, line and field
+  weir config check /etc/weir/weir.yaml
+
+  # From kube-proxy's file to weir's
+  weir config convert /var/lib/kube-proxy/config.conf
+
+  # What is in force with these flags
+  weir config show --config /etc/weir/weir.yaml --dataplane nftables
+
+  # For an editor that checks YAML against a schema
+  weir config schema";
+
+pub(super) const COMPLETION: &str = "\
+Examples:
+  weir completion bash
+  weir completion zsh
+  weir completion fish
+
+For bash, in this shell: source <(weir completion bash)";
+
+pub(super) const MAN: &str = "\
+Examples:
+  weir man
+  weir man /usr/local/share/man/man1
+
+To read it at once: weir man | man -l -";

@@ -1,0 +1,139 @@
+//! What the daemon is told: defaults, then one file, then flags. Reads that file, otherwise pure.
+//!
+//! A file is a `WeirConfiguration` or a kube-proxy `KubeProxyConfiguration`; both end as a
+//! [`Config`]. A section lives beside its defaults in a file of its own; types hold only what is
+//! allowed, and [`Config::check`] adds what concerns more than one field.
+
+pub mod command;
+mod conntrack;
+mod decode;
+mod fault;
+mod ipvs;
+pub mod kubeproxy;
+mod listen;
+mod load;
+mod log;
+mod masquerade;
+mod number;
+mod pace;
+mod paths;
+mod period;
+mod policies;
+mod reference;
+mod text;
+mod write;
+mod yaml;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use conntrack::{Connections, Conntrack};
+pub use fault::{ConfigError, ConfigErrors, FieldPath, Notice, NoticeKind, Step};
+pub use ipvs::{Ipvs, SchedulerName, Vips};
+pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics};
+pub use load::{Overrides, load, parse};
+pub use log::{Log, LogFormat, LogLevel};
+pub use masquerade::{DetectLocal, DetectLocalMode, Masquerade};
+pub use number::{Size, Within};
+pub use pace::{Drain, Sync};
+pub use paths::Paths;
+pub use period::Period;
+pub use policies::{
+    EndpointFuel, Fuel, LimitOverrides, LogLines, LogSize, Memory, Policy, PolicyLimits,
+    PolicySettings, ResultSize,
+};
+pub use reference::{reference, schema};
+pub use text::{Cidr, Label, ListenAddress, NodeName, NotAllowed};
+pub use write::{NotWritten, to_yaml, write_to};
+
+use fault::Problem;
+
+/// `apiVersion` of a weir configuration file.
+pub const API_VERSION: &str = "weir.dev/v1alpha1";
+/// `kind` of a weir configuration file.
+pub const KIND: &str = "WeirConfiguration";
+
+/// What carries the services on which no policy has an opinion.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Dataplane {
+    /// What suits this kernel best.
+    #[default]
+    Auto,
+    /// IPVS.
+    Ipvs,
+    /// nftables.
+    Nftables,
+}
+
+/// Everything that can be configured, after defaults, file and flags.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Name of the Node object that this daemon serves; without it, the host's name in lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<NodeName>,
+    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too) that objects are read from.
+    /// A relative path starts at the folder of the configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<PathBuf>,
+    /// Serves only Services whose label `service.kubernetes.io/service-proxy-name` says this;
+    /// without it, only Services without that label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_proxy_name: Option<Label>,
+    /// What carries the services on which no policy has an opinion: `auto`, `ipvs` or `nftables`.
+    pub dataplane: Dataplane,
+    /// Policies in the order in which they are asked; each field of a decision comes from the
+    /// first that has an opinion on it. The built-in default policy is always the last.
+    pub policies: Vec<Policy>,
+    /// What one call of any policy may use.
+    pub policy_limits: PolicyLimits,
+    /// IPVS.
+    pub ipvs: Ipvs,
+    /// Whose source address is rewritten.
+    pub masquerade: Masquerade,
+    /// What becomes of a server that leaves a service.
+    pub drain: Drain,
+    /// How often the kernel is written and looked at.
+    pub sync: Sync,
+    /// Health checks.
+    pub health: Health,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Connection tracking: limits and time-outs of the kernel.
+    pub conntrack: Conntrack,
+    /// Log.
+    pub log: Log,
+    /// Folders that the daemon writes.
+    pub paths: Paths,
+}
+
+impl Config {
+    /// What concerns more than one field, or can't be said by a type.
+    fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        policies::check(&self.policies, &mut problems);
+        self.masquerade.check(&mut problems);
+        self.drain.check(&mut problems);
+        self.sync.check(&mut problems);
+        listen::check(&self.health, &self.metrics, &mut problems);
+        self.paths.check(&mut problems);
+        problems
+    }
+
+    /// The node's name: as configured, else the host's name in lower case, as kube-proxy does.
+    ///
+    /// # Errors
+    /// The host's name can't be the name of a Node.
+    pub fn resolved_node_name(&self) -> Result<NodeName, NotAllowed> {
+        if let Some(name) = &self.node_name {
+            return Ok(name.clone());
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase();
+        host.parse()
+    }
+}

@@ -1,0 +1,250 @@
+//! From a kube-proxy file's honoured fields to weir's configuration, with kube-proxy's defaults. Pure.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU16;
+
+use super::types::{DetectLocalMode, File, LogFormat, Mode};
+use crate::config::decode::Fault;
+use crate::config::fault::{FieldPath, Notice, NoticeKind};
+use crate::config::period::Period;
+use crate::config::text::{Cidr, ListenAddress, NodeName};
+use crate::config::yaml::Node;
+use crate::config::{self, Config, Dataplane, HEALTH_PORT, LogLevel, METRICS_PORT};
+
+/// One conversion and what it has to say.
+pub(super) struct Conversion<'a> {
+    root: &'a Node,
+    pub(super) notices: Vec<Notice>,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<'a> Conversion<'a> {
+    pub(super) fn new(root: &'a Node) -> Self {
+        Self { root, notices: Vec::new(), faults: Vec::new() }
+    }
+
+    pub(super) fn run(&mut self, file: &File) -> Config {
+        let mut config = Config {
+            node_name: self.node_name(&file.hostname_override),
+            dataplane: self.dataplane(file.mode),
+            ..Config::default()
+        };
+        self.masquerade(file, &mut config.masquerade);
+        self.sync(file, &mut config.sync);
+        self.listen(file, &mut config);
+        ipvs(file, &mut config.ipvs);
+        conntrack(file, &mut config.conntrack);
+        log(file, &mut config.log);
+        self.fastpath(file);
+        config
+    }
+
+    fn line(&self, path: &FieldPath) -> u64 {
+        self.root.nearest(path).line
+    }
+
+    fn notice(&mut self, path: &str, kind: NoticeKind, text: impl Into<String>) {
+        let path = FieldPath::known(path);
+        self.notices.push(Notice { line: Some(self.line(&path)), path, kind, text: text.into() });
+    }
+
+    fn fault(&mut self, path: &str, text: &impl ToString) {
+        let path = FieldPath::known(path);
+        self.faults.push(Fault { line: self.line(&path), path, text: text.to_string() });
+    }
+
+    fn node_name(&mut self, written: &str) -> Option<NodeName> {
+        let name = written.trim().to_lowercase();
+        if name.is_empty() {
+            return None;
+        }
+        name.parse().map_err(|error| self.fault("hostnameOverride", &error)).ok()
+    }
+
+    fn dataplane(&mut self, mode: Mode) -> Dataplane {
+        match mode {
+            Mode::Ipvs => Dataplane::Ipvs,
+            Mode::Nftables => Dataplane::Nftables,
+            Mode::Unset => Dataplane::Auto,
+            Mode::Iptables => {
+                let text =
+                    "weir has no iptables mode and takes what suits this kernel (dataplane auto)";
+                self.notice("mode", NoticeKind::Changed, text);
+                Dataplane::Auto
+            }
+        }
+    }
+
+    fn masquerade(&mut self, file: &File, to: &mut config::Masquerade) {
+        to.all = match file.mode {
+            Mode::Nftables => file.nftables.masquerade_all,
+            _ => file.iptables.masquerade_all,
+        };
+        if file.mode == Mode::Nftables && file.iptables.masquerade_all {
+            self.notice("iptables.masqueradeAll", NoticeKind::Ignored, "mode is nftables");
+        }
+        if file.mode != Mode::Nftables && file.nftables.masquerade_all {
+            self.notice("nftables.masqueradeAll", NoticeKind::Ignored, "mode isn't nftables");
+        }
+        to.detect_local.mode = match file.detect_local_mode {
+            DetectLocalMode::NodeCIDR => config::DetectLocalMode::NodeCIDR,
+            DetectLocalMode::ClusterCIDR => self.cluster_cidrs(file, &mut to.detect_local),
+            DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix => {
+                let text = "traffic of pods isn't recognised by interface; no mode is in force";
+                self.notice("detectLocalMode", NoticeKind::NotYet, text);
+                config::DetectLocalMode::None
+            }
+        };
+        if file.detect_local_mode != DetectLocalMode::ClusterCIDR && !file.cluster_cidr.is_empty() {
+            let text = "detectLocalMode isn't ClusterCIDR";
+            self.notice("clusterCIDR", NoticeKind::Ignored, text);
+        }
+    }
+
+    /// As kube-proxy, mode ClusterCIDR without a range recognises nothing.
+    fn cluster_cidrs(
+        &mut self,
+        file: &File,
+        to: &mut config::DetectLocal,
+    ) -> config::DetectLocalMode {
+        let written = file.cluster_cidr.split(',').map(str::trim);
+        for range in written.filter(|range| !range.is_empty()) {
+            match range.parse() {
+                Ok(net) => to.cluster_cidrs.push(Cidr::containing(net)),
+                Err(_) => self.fault(
+                    "clusterCIDR",
+                    &format!(
+                        "`{range}` is not allowed: expected {}, or several with commas",
+                        Cidr::ALLOWED
+                    ),
+                ),
+            }
+        }
+        if !to.cluster_cidrs.is_empty() {
+            return config::DetectLocalMode::ClusterCIDR;
+        }
+        if self.root.at(&FieldPath::known("detectLocalMode")).is_some_and(|node| !node.is_zero()) {
+            let text = "without clusterCIDR no traffic of pods is recognised, as in kube-proxy";
+            self.notice("detectLocalMode", NoticeKind::Changed, text);
+        }
+        config::DetectLocalMode::None
+    }
+
+    fn sync(&mut self, file: &File, to: &mut config::Sync) {
+        let sections = [
+            ("iptables", file.iptables.sync_period, file.iptables.min_sync_period),
+            ("ipvs", file.ipvs.sync_period, file.ipvs.min_sync_period),
+            ("nftables", file.nftables.sync_period, file.nftables.min_sync_period),
+        ];
+        let chosen = match file.mode {
+            Mode::Unset | Mode::Iptables => "iptables",
+            Mode::Ipvs => "ipvs",
+            Mode::Nftables => "nftables",
+        };
+        for (section, full, least) in sections {
+            if section == chosen {
+                set(&mut to.sync_period, full);
+                set(&mut to.min_sync_period, least);
+                continue;
+            }
+            for (field, period) in [("syncPeriod", full), ("minSyncPeriod", least)] {
+                if !period.is_zero() {
+                    let text = format!("mode chooses section {chosen}");
+                    self.notice(&format!("{section}.{field}"), NoticeKind::Ignored, text);
+                }
+            }
+        }
+        set(&mut to.refresh_period, file.config_sync_period);
+    }
+
+    fn listen(&mut self, file: &File, config: &mut Config) {
+        if self.binds_v6(&file.bind_address) {
+            config.health.address = ListenAddress::new(Ipv6Addr::UNSPECIFIED.into(), HEALTH_PORT);
+            config.metrics.address = ListenAddress::new(Ipv6Addr::LOCALHOST.into(), METRICS_PORT);
+        }
+        let health = (file.healthz_bind_address.as_str(), "healthzBindAddress", HEALTH_PORT);
+        let metrics = (file.metrics_bind_address.as_str(), "metricsBindAddress", METRICS_PORT);
+        if let Some(address) = self.address(health) {
+            config.health.address = address;
+        }
+        if let Some(address) = self.address(metrics) {
+            config.metrics.address = address;
+        }
+        config.health.required = file.bind_address_hard_fail;
+        config.metrics.required = file.bind_address_hard_fail;
+    }
+
+    fn binds_v6(&mut self, written: &str) -> bool {
+        if written.is_empty() {
+            return false;
+        }
+        match written.parse::<IpAddr>() {
+            Ok(address) => address.is_ipv6(),
+            Err(_) => {
+                let text = format!("`{written}` is not allowed: expected an IP address");
+                self.fault("bindAddress", &text);
+                false
+            }
+        }
+    }
+
+    /// An address with or without a port; kube-proxy takes both.
+    fn address(
+        &mut self,
+        (written, field, port): (&str, &str, NonZeroU16),
+    ) -> Option<ListenAddress> {
+        if written.is_empty() {
+            return None;
+        }
+        let bare = written.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return Some(ListenAddress::new(address, port));
+        }
+        written.parse().map_err(|error| self.fault(field, &error)).ok()
+    }
+
+    fn fastpath(&mut self, file: &File) {
+        if file.nftables.fastpath_packet_threshold.is_some_and(|packets| packets.get() > 0) {
+            let text = "flows aren't offloaded; every packet takes the ordinary path";
+            self.notice("nftables.fastpathPacketThreshold", NoticeKind::NotYet, text);
+        }
+    }
+}
+
+/// Go's zero means the default.
+fn set(to: &mut Period, written: Period) {
+    if !written.is_zero() {
+        *to = written;
+    }
+}
+
+fn ipvs(file: &File, to: &mut config::Ipvs) {
+    to.scheduler = file.ipvs.scheduler.0.unwrap_or(to.scheduler);
+    to.strict_arp = file.ipvs.strict_arp;
+    to.tcp_timeout = file.ipvs.tcp_timeout;
+    to.tcp_fin_timeout = file.ipvs.tcp_fin_timeout;
+    to.udp_timeout = file.ipvs.udp_timeout;
+}
+
+fn conntrack(file: &File, to: &mut config::Conntrack) {
+    let from = &file.conntrack;
+    to.max_per_core = from.max_per_core.unwrap_or(to.max_per_core);
+    to.min = from.min.unwrap_or(to.min);
+    to.tcp_established_timeout = from.tcp_established_timeout.unwrap_or(to.tcp_established_timeout);
+    to.tcp_close_wait_timeout = from.tcp_close_wait_timeout.unwrap_or(to.tcp_close_wait_timeout);
+    to.tcp_be_liberal = from.tcp_be_liberal;
+    to.udp_timeout = from.udp_timeout;
+    to.udp_stream_timeout = from.udp_stream_timeout;
+}
+
+fn log(file: &File, to: &mut config::Log) {
+    to.format = match file.logging.format {
+        LogFormat::Text => config::LogFormat::Text,
+        LogFormat::Json => config::LogFormat::Json,
+    };
+    to.level = match file.logging.verbosity.get() {
+        0..=3 => LogLevel::Info,
+        4..=5 => LogLevel::Debug,
+        _ => LogLevel::Trace,
+    };
+}

@@ -1,0 +1,152 @@
+//! What becomes of each field of a kube-proxy configuration: the one list behind the code, the
+//! notices and the page docs/from-kube-proxy.md. Pure.
+
+use std::fmt::Write as _;
+
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It decides this.
+    Honoured(&'static str),
+    /// It has no meaning here, because.
+    Ignored(&'static str),
+    /// What it asks for isn't there yet.
+    NotYet(&'static str),
+}
+
+/// A field by its path and what becomes of it. A path names all that lies below it.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// For example `ipvs.scheduler`.
+    pub path: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+const fn honoured(path: &'static str, by: &'static str) -> Field {
+    Field { path, fate: Fate::Honoured(by) }
+}
+
+const fn ignored(path: &'static str, why: &'static str) -> Field {
+    Field { path, fate: Fate::Ignored(why) }
+}
+
+const fn not_yet(path: &'static str, why: &'static str) -> Field {
+    Field { path, fate: Fate::NotYet(why) }
+}
+
+const NO_MARK: &str = "weir masquerades by the original destination and marks no packet";
+const NO_API: &str = "objects are read from a manifest directory, not from an API server";
+const WINDOWS: &str = "it is for Windows";
+const KLOG: &str = "it belongs to kube-proxy's own log writer";
+
+/// Every field, in the order of the upstream type.
+pub const FIELDS: &[Field] = &[
+    ignored("featureGates", "the gates switch parts of kube-proxy's own code"),
+    not_yet("clientConnection", NO_API),
+    honoured("logging.format", "`log.format`"),
+    ignored("logging.flushFrequency", "weir's log isn't buffered"),
+    honoured("logging.verbosity", "`log.level`: up to 3 info, 4 and 5 debug, from 6 trace"),
+    ignored("logging.vmodule", "it names files of kube-proxy's source"),
+    ignored("logging.options", KLOG),
+    honoured("hostnameOverride", "`nodeName`, in lower case"),
+    honoured(
+        "bindAddress",
+        "the family of the default addresses of `health` and `metrics`; nothing else, since the \
+         node's addresses are read from the Node object",
+    ),
+    honoured("healthzBindAddress", "`health.address`; without a port, 10256"),
+    honoured("metricsBindAddress", "`metrics.address`; without a port, 10249"),
+    honoured("bindAddressHardFail", "`health.required` and `metrics.required`"),
+    not_yet("enableProfiling", "the metrics address serves no profiles"),
+    ignored("showHiddenMetricsForVersion", "weir hides no metrics"),
+    honoured("mode", "`dataplane`: ipvs and nftables as they are, iptables or none as auto"),
+    ignored("iptables.masqueradeBit", NO_MARK),
+    honoured(
+        "iptables.masqueradeAll",
+        "`masquerade.all`, unless `mode` is nftables (as kube-proxy, which reads it for ipvs too)",
+    ),
+    ignored(
+        "iptables.localhostNodePorts",
+        "it concerns kube-proxy's iptables mode alone; no other mode serves node ports on loopback",
+    ),
+    honoured(
+        "iptables.syncPeriod",
+        "`sync.syncPeriod`; read only where `mode` is iptables or none",
+    ),
+    honoured(
+        "iptables.minSyncPeriod",
+        "`sync.minSyncPeriod`; read only where `mode` is iptables or none",
+    ),
+    honoured("ipvs.syncPeriod", "`sync.syncPeriod`; read only where `mode` is ipvs"),
+    honoured("ipvs.minSyncPeriod", "`sync.minSyncPeriod`; read only where `mode` is ipvs"),
+    honoured("ipvs.scheduler", "`ipvs.scheduler`; rr where empty, and an unknown one is an error"),
+    ignored(
+        "ipvs.excludeCIDRs",
+        "weir removes only virtual services that it can prove to have made, so none needs protection",
+    ),
+    honoured("ipvs.strictARP", "`ipvs.strictARP`"),
+    honoured("ipvs.tcpTimeout", "`ipvs.tcpTimeout`"),
+    honoured("ipvs.tcpFinTimeout", "`ipvs.tcpFinTimeout`"),
+    honoured("ipvs.udpTimeout", "`ipvs.udpTimeout`"),
+    ignored("nftables.masqueradeBit", NO_MARK),
+    honoured("nftables.masqueradeAll", "`masquerade.all`, where `mode` is nftables"),
+    honoured("nftables.syncPeriod", "`sync.syncPeriod`; read only where `mode` is nftables"),
+    honoured("nftables.minSyncPeriod", "`sync.minSyncPeriod`; read only where `mode` is nftables"),
+    honoured(
+        "nftables.fastpathPacketThreshold",
+        "checked (0 is never, a negative one is an error); more than 0 isn't supported yet, \
+         flows aren't offloaded",
+    ),
+    ignored("winkernel", WINDOWS),
+    honoured(
+        "detectLocalMode",
+        "`masquerade.detectLocal.mode`: ClusterCIDR (also where empty) and NodeCIDR; \
+         BridgeInterface and InterfaceNamePrefix aren't supported yet and count as none",
+    ),
+    not_yet("detectLocal.bridgeInterface", "traffic of pods isn't recognised by interface"),
+    not_yet("detectLocal.interfaceNamePrefix", "traffic of pods isn't recognised by interface"),
+    honoured("clusterCIDR", "`masquerade.detectLocal.clusterCIDRs`, where the mode is ClusterCIDR"),
+    not_yet("nodePortAddresses", "node ports aren't served; the field will be read once they are"),
+    ignored(
+        "oomScoreAdj",
+        "it needs CAP_SYS_RESOURCE; priority class system-node-critical gives a pod -997",
+    ),
+    honoured("conntrack.maxPerCore", "`conntrack.maxPerCore`"),
+    honoured("conntrack.min", "`conntrack.min`"),
+    honoured("conntrack.tcpEstablishedTimeout", "`conntrack.tcpEstablishedTimeout`"),
+    honoured("conntrack.tcpCloseWaitTimeout", "`conntrack.tcpCloseWaitTimeout`"),
+    honoured("conntrack.tcpBeLiberal", "`conntrack.tcpBeLiberal`"),
+    honoured("conntrack.udpTimeout", "`conntrack.udpTimeout`"),
+    honoured("conntrack.udpStreamTimeout", "`conntrack.udpStreamTimeout`"),
+    honoured("configSyncPeriod", "`sync.refreshPeriod`"),
+    ignored("portRange", "kube-proxy itself doesn't use it any more"),
+    ignored("windowsRunAsService", WINDOWS),
+];
+
+/// The fate of a field.
+pub(super) fn find(path: &str) -> Option<Fate> {
+    FIELDS.iter().find(|field| field.path == path).map(|field| field.fate)
+}
+
+/// Whether the path is a section with fields of its own in the list.
+pub(super) fn has_children(path: &str) -> bool {
+    let below = |field: &Field| field.path.strip_prefix(path).is_some_and(|r| r.starts_with('.'));
+    FIELDS.iter().any(below)
+}
+
+/// The table of docs/from-kube-proxy.md.
+#[must_use]
+pub fn table() -> String {
+    let mut text =
+        "| field | here | what it decides, or why it doesn't |\n|---|---|---|\n".to_owned();
+    for field in FIELDS {
+        let (here, why) = match field.fate {
+            Fate::Honoured(by) => ("honoured", by),
+            Fate::Ignored(why) => ("ignored", why),
+            Fate::NotYet(why) => ("not yet", why),
+        };
+        let _ = writeln!(text, "| `{}` | {here} | {why} |", field.path);
+    }
+    text
+}

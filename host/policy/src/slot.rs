@@ -1,0 +1,251 @@
+//! One place in the chain: which version of a policy runs there, and asking it.
+//!
+//! Not pure: runs guests, reads the policy's file, logs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use weir_core::view::{Interface, Node, ServiceView};
+
+use crate::breaker::Breaker;
+use crate::digest::Digest;
+use crate::failure::one_line;
+use crate::file::read_component;
+use crate::guest::{Evaluation, Failed, Guest};
+use crate::memory::{Memory, Reply, Stamp};
+use crate::report;
+use crate::stats::{LoadProblem, PolicyStats, RunningPolicy, Tally};
+use crate::{Change, FailureKind, LoadError, PolicyName, PolicySpec, RevisionKey, Sandbox};
+
+/// A policy by name; its file, configuration and code come and go.
+pub(crate) struct Slot {
+    pub(crate) name: PolicyName,
+    sandbox: Arc<Sandbox>,
+    version: Mutex<Version>,
+    pub(crate) memory: Mutex<Memory>,
+    tally: Mutex<Tally>,
+    breaker: Mutex<Breaker>,
+}
+
+/// What runs, and what does not.
+struct Version {
+    spec: PolicySpec,
+    running: Option<Arc<Guest>>,
+    /// Grows with every version, so that answers of one are not taken for another's.
+    setup: u64,
+    problem: Option<LoadProblem>,
+}
+
+/// An answer with whether it was kept from before.
+pub(crate) struct Heard {
+    pub(crate) reply: Reply,
+    pub(crate) from_cache: bool,
+}
+
+impl Slot {
+    pub(crate) fn new(sandbox: &Arc<Sandbox>, spec: PolicySpec) -> Self {
+        let capacity = sandbox.limits().cached_decisions;
+        Self {
+            name: Arc::clone(&spec.name),
+            sandbox: Arc::clone(sandbox),
+            version: Mutex::new(Version { spec, running: None, setup: 0, problem: None }),
+            memory: Mutex::new(Memory::new(capacity)),
+            tally: Mutex::default(),
+            breaker: Mutex::default(),
+        }
+    }
+
+    /// Looks at the policy's file and brings its version up to it. `None` when nothing changed.
+    ///
+    /// What doesn't load leaves the running version alone.
+    pub(crate) fn refresh(&self, spec: &PolicySpec, node: &Arc<Node>) -> Option<Change> {
+        let running = self.running();
+        match self.build(spec, node, running.as_ref()) {
+            Ok(None) => self.settle(spec, None),
+            Ok(Some(guest)) => Some(self.install(spec, guest)),
+            Err(error) => {
+                let message = one_line(&error);
+                self.settle(spec, Some(LoadProblem { kind: error.kind(), message }))
+            }
+        }
+    }
+
+    /// A guest for the file as it is now, unless that is the running one.
+    fn build(
+        &self,
+        spec: &PolicySpec,
+        node: &Arc<Node>,
+        running: Option<&Arc<Guest>>,
+    ) -> Result<Option<Guest>, LoadError> {
+        let bytes = read_component(&spec.file, self.sandbox.limits())?;
+        let digest = Digest::of(&bytes);
+        let same_code = running.filter(|guest| *guest.digest() == digest);
+        if same_code.is_some_and(|guest| *guest.config() == spec.config && guest.node() == node) {
+            return Ok(None);
+        }
+        let code = match same_code {
+            Some(guest) => Arc::clone(guest.code()),
+            None => Arc::new(self.sandbox.load(&bytes)?),
+        };
+        Guest::new(&self.sandbox, code, spec.config.clone(), Arc::clone(node)).map(Some)
+    }
+
+    fn install(&self, spec: &PolicySpec, guest: Guest) -> Change {
+        let digest = *guest.digest();
+        report::loaded(&self.name, &guest);
+        let mut version = lock(&self.version);
+        version.spec = spec.clone();
+        version.running = Some(Arc::new(guest));
+        version.setup += 1;
+        version.problem = None;
+        *lock(&self.breaker) = Breaker::default();
+        Change::Loaded { policy: Arc::clone(&self.name), digest }
+    }
+
+    /// Notes that the running version stays, and why if not because the file is the same.
+    fn settle(&self, spec: &PolicySpec, problem: Option<LoadProblem>) -> Option<Change> {
+        let mut version = lock(&self.version);
+        version.spec = spec.clone();
+        if version.problem == problem {
+            return None;
+        }
+        version.problem.clone_from(&problem);
+        let kept_old = version.running.is_some();
+        let policy = Arc::clone(&self.name);
+        let change = match problem {
+            Some(problem) => Change::Refused { policy, problem, kept_old },
+            None => Change::Restored { policy },
+        };
+        report::changed(&change);
+        Some(change)
+    }
+
+    /// The policy's answer: kept, or from a fresh instance that sees `view`.
+    pub(crate) fn ask<'v>(
+        &self,
+        key: &RevisionKey,
+        view: impl FnOnce() -> &'v ServiceView,
+    ) -> Heard {
+        let Some((guest, setup)) = self.version_now() else {
+            let message = "no version of it could be loaded".into();
+            return self.not_asked(Failed { kind: FailureKind::NotLoaded, message });
+        };
+        let stamp = stamp(&guest, setup, key);
+        if let Some(reply) = lock(&self.memory).recall(&key.service_port, &stamp) {
+            lock(&self.tally).cache_hits += 1;
+            return Heard { reply, from_cache: true };
+        }
+        if lock(&self.breaker).is_open(Instant::now()) {
+            let message = "it cost too much too often and is left alone for a while".into();
+            return self.not_asked(Failed { kind: FailureKind::Suspended, message });
+        }
+        let Evaluation { outcome, said, fuel } = guest.decide(view());
+        let reply = match outcome {
+            Ok(Ok(wish)) => Reply::Wish(Arc::new(wish)),
+            Ok(Err(refusal)) => Reply::Refusal(refusal),
+            Err(failed) => Reply::Failed(failed),
+        };
+        self.count(&reply, fuel);
+        let lines = lock(&self.tally).add_said(said, self.sandbox.limits().counters);
+        report::lines(&self.name, &key.service_port, &lines);
+        let turns = lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
+        report::turns(&self.name, &key.service_port, &turns, &reply);
+        Heard { reply, from_cache: false }
+    }
+
+    /// Notes that the last good answer stood in.
+    pub(crate) fn stood_in(&self) {
+        lock(&self.tally).stand_ins += 1;
+    }
+
+    /// The groups that the policy puts an interface in; none if it doesn't classify.
+    pub(crate) fn classify(&self, interface: &Interface) -> Result<Vec<String>, Failed> {
+        let Some(guest) = self.running().filter(|guest| guest.classifies()) else {
+            return Ok(Vec::new());
+        };
+        let Evaluation { outcome, said, fuel } = guest.classify(interface);
+        let mut tally = lock(&self.tally);
+        tally.fuel += fuel;
+        let lines = tally.add_said(said, self.sandbox.limits().counters);
+        if let Err(failed) = &outcome {
+            tally.add_failure(failed.kind);
+        }
+        drop(tally);
+        report::lines(&self.name, &interface.name, &lines);
+        outcome
+    }
+
+    pub(crate) fn spec(&self) -> PolicySpec {
+        lock(&self.version).spec.clone()
+    }
+
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.running().map(|guest| *guest.digest())
+    }
+
+    pub(crate) fn stats(&self) -> PolicyStats {
+        let version = lock(&self.version);
+        PolicyStats {
+            name: Arc::clone(&self.name),
+            file: version.spec.file.clone(),
+            running: version.running.as_ref().map(|guest| RunningPolicy {
+                digest: *guest.digest(),
+                interface: guest.version(),
+                wants: guest.wants(),
+                classifies: guest.classifies(),
+            }),
+            load_error: version.problem.clone(),
+            suspended: lock(&self.breaker).is_open(Instant::now()),
+            remembered: lock(&self.memory).len(),
+            tally: lock(&self.tally).clone(),
+        }
+    }
+
+    fn running(&self) -> Option<Arc<Guest>> {
+        lock(&self.version).running.clone()
+    }
+
+    fn version_now(&self) -> Option<(Arc<Guest>, u64)> {
+        let version = lock(&self.version);
+        version.running.clone().map(|guest| (guest, version.setup))
+    }
+
+    fn not_asked(&self, failed: Failed) -> Heard {
+        lock(&self.tally).add_failure(failed.kind);
+        Heard { reply: Reply::Failed(failed), from_cache: false }
+    }
+
+    fn count(&self, reply: &Reply, fuel: u64) {
+        let mut tally = lock(&self.tally);
+        tally.fuel += fuel;
+        match reply {
+            Reply::Wish(_) => tally.decisions += 1,
+            Reply::Refusal(_) => tally.refusals += 1,
+            Reply::Failed(failed) => tally.add_failure(failed.kind),
+        }
+        drop(tally);
+        let costly = matches!(reply, Reply::Failed(failed) if failed.kind.is_costly());
+        let limits = self.sandbox.limits();
+        let (most, rest) = (limits.costly_failures, limits.suspension);
+        if lock(&self.breaker).note(costly, most, rest, Instant::now()) {
+            report::suspended(&self.name, rest);
+        }
+    }
+}
+
+fn stamp(guest: &Guest, setup: u64, key: &RevisionKey) -> Stamp {
+    Stamp {
+        component: *guest.digest(),
+        setup,
+        namespace: key.namespace,
+        service: key.service,
+        slices: key.slices,
+        evaluation: if guest.wants().any() { key.evaluation } else { 0 },
+    }
+}
+
+/// A panic elsewhere is no reason to stop deciding: all that is behind these locks stays whole
+/// between statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

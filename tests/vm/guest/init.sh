@@ -51,8 +51,11 @@ setsid bash /job/command >/run/stdout 2>/run/stderr </dev/null
 status=$?
 cd /
 
-# What the command left running holds the pipes open and would be waited for.
-killall5 -9 -o $out -o $err
+# What the command left running holds the pipes open and would be waited for. It has a session
+# of its own; this script, its pipes and the kernel's threads have none.
+for process in /proc/[0-9]*; do
+  read -r stat <"$process/stat" && set -- ${stat##*) } && [ "$4" != 0 ] && kill -9 "${process#/proc/}"
+done 2>/dev/null
 wait $out $err
 if [ -n "$(ls -A /out)" ]; then tar cf "$port_out" -C /out .; fi
 echo "$status" >"$port_status"

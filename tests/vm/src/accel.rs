@@ -34,9 +34,9 @@ impl FromStr for Wish {
             "auto" => Ok(Self::Auto),
             "kvm" => Ok(Self::Kvm),
             "tcg" => Ok(Self::Tcg),
-            other => Err(Error::Input(format!(
-                "unknown accelerator {other:?}; known: auto, kvm, tcg"
-            ))),
+            other => {
+                Err(Error::Input(format!("unknown accelerator {other:?}; known: auto, kvm, tcg")))
+            }
         }
     }
 }
@@ -47,11 +47,7 @@ impl Wish {
         match self {
             Self::Kvm => Ok(Accel::Kvm),
             Self::Tcg => Ok(Accel::Tcg),
-            Self::Auto => Ok(if kvm_works(cache)? {
-                Accel::Kvm
-            } else {
-                Accel::Tcg
-            }),
+            Self::Auto => Ok(if kvm_works(cache)? { Accel::Kvm } else { Accel::Tcg }),
         }
     }
 }
@@ -59,12 +55,7 @@ impl Wish {
 /// /dev/kvm may open and a stock kernel still die under it (nested virtualisation, shadowing
 /// hypervisors), so only a boot proves it. The answer holds until the machine or QEMU changes.
 fn kvm_works(cache: &Cache) -> Result<bool> {
-    if OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm")
-        .is_err()
-    {
+    if OpenOptions::new().read(true).write(true).open("/dev/kvm").is_err() {
         return Ok(false);
     }
     let _lock = cache.lock("kvm")?;
@@ -94,11 +85,7 @@ fn machine() -> Result<String> {
     let boot = std::path::Path::new("/proc/sys/kernel/random/boot_id");
     let boot_id = fs::read_to_string(boot).on("read", boot)?;
     let version = host::text(host::command("qemu-system-x86_64").arg("--version"))?;
-    Ok(format!(
-        "{} {}",
-        boot_id.trim(),
-        version.lines().next().unwrap_or_default()
-    ))
+    Ok(format!("{} {}", boot_id.trim(), version.lines().next().unwrap_or_default()))
 }
 
 #[cfg(test)]

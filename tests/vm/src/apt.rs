@@ -56,10 +56,7 @@ impl PrivateApt {
     pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<()> {
         let downloads = tempfile::tempdir_in(&self.folder).on("make folder in", &self.folder)?;
         host::finish(
-            self.command("apt-get")
-                .arg("download")
-                .args(packages)
-                .current_dir(&downloads),
+            self.command("apt-get").arg("download").args(packages).current_dir(&downloads),
         )?;
         fs::create_dir_all(to).on("make folder", to)?;
         for entry in fs::read_dir(&downloads).on("read", downloads.path())? {
@@ -73,10 +70,7 @@ impl PrivateApt {
 
     /// Unpacks the newest version of `package` that begins with `version`; gives that version.
     pub fn unpack_version(&self, package: &str, version: &str, to: &Path) -> Result<String> {
-        let found = self
-            .versions(package)?
-            .into_iter()
-            .find(|offer| offer.starts_with(version));
+        let found = self.versions(package)?.into_iter().find(|offer| offer.starts_with(version));
         let found = found.ok_or_else(|| Error::NoPackage {
             wanted: format!("{package} {version}"),
             suites: self.suites.clone(),
@@ -110,12 +104,8 @@ impl PrivateApt {
 }
 
 fn source_lines(mirrors: &Mirrors, suites: &[&str]) -> String {
-    let line = |suite: &&str| {
-        format!(
-            "deb [signed-by={KEYRING}] {} {suite} main\n",
-            mirrors.of(suite)
-        )
-    };
+    let line =
+        |suite: &&str| format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirrors.of(suite));
     suites.iter().map(line).collect()
 }
 
@@ -125,10 +115,7 @@ mod tests {
 
     #[test]
     fn each_suite_is_asked_of_its_own_archive() {
-        let mirrors = Mirrors {
-            main: "http://m/debian".into(),
-            security: "http://s/sec".into(),
-        };
+        let mirrors = Mirrors { main: "http://m/debian".into(), security: "http://s/sec".into() };
         let lines = source_lines(&mirrors, &["trixie", "trixie-security"]);
         let key = format!("[signed-by={KEYRING}]");
         assert_eq!(

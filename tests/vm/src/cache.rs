@@ -26,11 +26,8 @@ pub(crate) struct RunFolder {
 impl Cache {
     /// The one that the environment names.
     pub fn of_environment() -> Result<Self> {
-        let variable = |name| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let variable =
+            |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = variable("WEIR_CACHE")
             .or_else(|| variable("XDG_CACHE_HOME").map(|path| path.join("weir")))
             .or_else(|| variable("HOME").map(|path| path.join(".cache/weir")))
@@ -55,9 +52,7 @@ impl Cache {
     pub(crate) fn lock(&self, name: &str) -> Result<Lock> {
         let path = self.path(&format!("{name}.lock"));
         let file = File::create(&path).on("make", &path)?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(Into::into)
-            .on("lock", &path)?;
+        flock(&file, FlockOperation::LockExclusive).map_err(Into::into).on("lock", &path)?;
         Ok(Lock(file))
     }
 
@@ -74,10 +69,7 @@ impl Cache {
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(Into::into)
             .on("lock", &path)?;
-        Ok(RunFolder {
-            folder,
-            _lock: Lock(file),
-        })
+        Ok(RunFolder { folder, _lock: Lock(file) })
     }
 
     fn sweep(&self) -> Result<()> {

@@ -3,12 +3,15 @@
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use weir_vm::{Cache, Ending, Guest, Image, Kernel, Mirrors, PrivateApt, Series, Wish};
+use weir_vm::{
+    Cache, Ending, Guest, Image, Kernel, Mirrors, Outcome, PrivateApt, Series, Wish,
+    suite::{Options, run_one, run_suite},
+};
 
 /// Boots a stock Debian kernel in QEMU and runs a command in it.
 ///
@@ -27,6 +30,10 @@ enum Verb {
     Build(Build),
     /// Runs a command in a guest; exits with its status, 124 after a time-out, 125 if the guest died
     Run(Box<Run>),
+    /// Runs tests/guest/*.sh in guests, all or those named; exits with 1 if a check failed
+    Test(Test),
+    /// Runs one script of this repository in a guest, as its header says, with what it needs
+    Script(RunScript),
     /// Lists the series and the kernels that are in the cache
     List,
     /// Says how guests run on this machine: kvm or tcg
@@ -96,6 +103,41 @@ struct Run {
 }
 
 #[derive(Debug, Args)]
+struct Test {
+    /// Scripts by name, without .sh; these run on all their kernels
+    names: Vec<String>,
+    /// With the scripts and kernels that an ordinary run leaves out
+    #[arg(long)]
+    full: bool,
+    /// On this series, whatever the scripts say
+    #[arg(long)]
+    kernel: Option<Series>,
+    /// Guests at a time; by default one for every two processors
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Cargo's profile for the binaries that scripts need
+    #[arg(long, default_value = "dev")]
+    profile: String,
+    /// Show everything that the scripts print
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+#[derive(Debug, Args)]
+struct RunScript {
+    /// On this series rather than the first that the script names
+    #[arg(long)]
+    kernel: Option<Series>,
+    /// Cargo's profile for the binaries that the script needs
+    #[arg(long, default_value = "dev")]
+    profile: String,
+    /// The script; the folder it lies in becomes /weir/tests
+    path: PathBuf,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 struct Unpack {
     #[arg(long)]
     suite: String,
@@ -113,6 +155,8 @@ impl Cli {
         match self.verb {
             Verb::Build(build) => build.run(&cache),
             Verb::Run(run) => run.run(cache),
+            Verb::Test(test) => test.run(&cache),
+            Verb::Script(script) => script.run(&cache),
             Verb::List => list(&cache),
             Verb::Accel => say(&format!("{:?}", Wish::Auto.settle(&cache)?).to_lowercase()),
             Verb::Unpack(unpack) => unpack.run(),
@@ -122,11 +166,7 @@ impl Cli {
 
 impl Build {
     fn run(self, cache: &Cache) -> Result<u8> {
-        let series = if self.series.is_empty() {
-            Series::ALL.to_vec()
-        } else {
-            self.series
-        };
+        let series = if self.series.is_empty() { Series::ALL.to_vec() } else { self.series };
         for series in series {
             let image = Image::ready(cache, series, self.renew)?;
             say(&format!("{series}: {}", image.release))?;
@@ -140,13 +180,8 @@ impl Run {
         let (command, verbose) = (self.command.clone(), self.verbose);
         let guest = self.guest(cache)?;
         let outcome = guest.run_to(command, &mut io::stdout(), &mut io::stderr())?;
-        if !matches!(outcome.ending, Ending::Exited(_)) {
-            eprintln!(
-                "weir-vm: {}; the end of its console:\n{}",
-                describe(outcome.ending),
-                outcome.console
-            );
-        } else if verbose {
+        explain(&outcome);
+        if verbose {
             eprintln!(
                 "weir-vm: {} in {:.1} s",
                 describe(outcome.ending),
@@ -174,11 +209,7 @@ impl Run {
                 let Some((from, at)) = pair.rsplit_once(':') else {
                     anyhow::bail!("{flag} {pair}: a path in the guest must follow, after a colon");
                 };
-                guest = if flag == "--file" {
-                    guest.file(from, at)
-                } else {
-                    guest.disk(from, at)
-                };
+                guest = if flag == "--file" { guest.file(from, at) } else { guest.disk(from, at) };
             }
         }
         for (name, value) in self.env.iter().map(|variable| environment(variable)) {
@@ -190,11 +221,62 @@ impl Run {
     }
 }
 
+impl Test {
+    fn run(self, cache: &Cache) -> Result<u8> {
+        let began = Instant::now();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = Options {
+            root: std::env::current_dir()?,
+            names: self.names,
+            full: self.full,
+            kernel: self.kernel,
+            jobs: self.jobs.unwrap_or(processors / 2),
+            profile: self.profile,
+            verbose: self.verbose,
+        };
+        let total = run_suite(cache, &options)?;
+        let skipped =
+            if total.skipped > 0 { format!(", {} skipped", total.skipped) } else { String::new() };
+        let elapsed = began.elapsed().as_secs_f64();
+        say(&format!(
+            "{} passed, {} failed{skipped} ({} guests, {elapsed:.0} s)",
+            total.passed, total.failed, total.boots
+        ))?;
+        // A run that checked nothing proves nothing.
+        Ok(u8::from(total.failed > 0 || total.passed == 0))
+    }
+}
+
+impl RunScript {
+    fn run(self, cache: &Cache) -> Result<u8> {
+        let options = Options {
+            root: std::env::current_dir()?,
+            names: Vec::new(),
+            full: false,
+            kernel: self.kernel,
+            jobs: 1,
+            profile: self.profile,
+            verbose: true,
+        };
+        let outcome = run_one(cache, &options, &self.path, &self.arguments)?;
+        explain(&outcome);
+        Ok(outcome.ending.code())
+    }
+}
+
 impl Unpack {
     fn run(self) -> Result<u8> {
         let scratch = tempfile::tempdir()?;
         let apt = PrivateApt::update(scratch.path(), &Mirrors::of_this_machine()?, &[&self.suite])?;
         say(&apt.unpack_version(&self.package, &self.version, &self.folder)?)
+    }
+}
+
+/// Says why a guest gave no exit status.
+fn explain(outcome: &Outcome) {
+    if !matches!(outcome.ending, Ending::Exited(_)) {
+        let how = describe(outcome.ending);
+        eprintln!("weir-vm: {how}; the end of its console:\n{}", outcome.console);
     }
 }
 
@@ -216,10 +298,7 @@ fn environment(text: &str) -> (String, String) {
 fn list(cache: &Cache) -> Result<u8> {
     for series in Series::ALL {
         let kernel = Kernel::cached(cache, series);
-        say(&format!(
-            "{series}: {}",
-            kernel.map_or_else(|| "-".into(), |kernel| kernel.release)
-        ))?;
+        say(&format!("{series}: {}", kernel.map_or_else(|| "-".into(), |kernel| kernel.release)))?;
     }
     Ok(0)
 }
@@ -231,11 +310,7 @@ fn say(line: &str) -> Result<u8> {
 
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if seconds.is_finite() && seconds > 0.0 {
-        Ok(seconds)
-    } else {
-        Err("must be above 0".into())
-    }
+    if seconds.is_finite() && seconds > 0.0 { Ok(seconds) } else { Err("must be above 0".into()) }
 }
 
 #[cfg(test)]
@@ -281,9 +356,6 @@ mod tests {
     #[test]
     fn a_variable_without_a_value_is_this_processs() {
         assert_eq!(environment("A=b=c"), ("A".into(), "b=c".into()));
-        assert_eq!(
-            environment("WEIR_SURELY_UNSET"),
-            ("WEIR_SURELY_UNSET".into(), String::new())
-        );
+        assert_eq!(environment("WEIR_SURELY_UNSET"), ("WEIR_SURELY_UNSET".into(), String::new()));
     }
 }

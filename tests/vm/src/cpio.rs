@@ -113,9 +113,7 @@ mod tests {
     #[test]
     fn the_header_is_the_documented_one() {
         let mut writer = Writer::new(Vec::new());
-        writer
-            .entry("a", Kind::File { mode: 0o755 }, b"hello")
-            .unwrap();
+        writer.entry("a", Kind::File { mode: 0o755 }, b"hello").unwrap();
         let bytes = writer.finish().unwrap();
         let header = "070701\
              00000001000081ed0000000000000000000000010000000000000005\

@@ -79,10 +79,6 @@ pub(crate) trait OnPath<T> {
 
 impl<T> OnPath<T> for io::Result<T> {
     fn on(self, deed: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::File {
-            deed,
-            path: path.to_owned(),
-            source,
-        })
+        self.map_err(|source| Error::File { deed, path: path.to_owned(), source })
     }
 }

@@ -121,30 +121,21 @@ impl Guest {
     /// /share, which exists even if nothing is shared there.
     #[must_use]
     pub fn share(mut self, from: impl Into<PathBuf>, at: impl Into<String>) -> Self {
-        self.shares.push(Mount {
-            from: from.into(),
-            at: at.into(),
-        });
+        self.shares.push(Mount { from: from.into(), at: at.into() });
         self
     }
 
     /// Mounts an ext4 image at `at`; what the guest writes to it is thrown away.
     #[must_use]
     pub fn disk(mut self, image: impl Into<PathBuf>, at: impl Into<String>) -> Self {
-        self.disks.push(Mount {
-            from: image.into(),
-            at: at.into(),
-        });
+        self.disks.push(Mount { from: image.into(), at: at.into() });
         self
     }
 
     /// Puts one file (or the files of a folder) into the guest's memory; meant for small ones.
     #[must_use]
     pub fn file(mut self, from: impl Into<PathBuf>, at: impl Into<String>) -> Self {
-        self.job.files.push(Mount {
-            from: from.into(),
-            at: at.into(),
-        });
+        self.job.files.push(Mount { from: from.into(), at: at.into() });
         self
     }
 
@@ -259,8 +250,7 @@ impl Guest {
     ) -> Result<Outcome> {
         let disks = self.make_disks(folder)?;
         let initramfs = folder.path("initramfs");
-        self.job
-            .write_initramfs(&image.initramfs, &disks, &initramfs)?;
+        self.job.write_initramfs(&image.initramfs, &disks, &initramfs)?;
         let (out, err) = (Pipe::new()?, Pipe::new()?);
         let files =
             ["status", "out"].map(|name| (name, folder.path(name).to_string_lossy().into_owned()));
@@ -281,11 +271,7 @@ impl Guest {
         let log = folder.path("qemu.log");
         let qemu_log = File::create(&log).on("make", &log)?;
         let started = Instant::now();
-        let qemu = Qemu::start(
-            &machine,
-            &[out.write.as_fd(), err.write.as_fd()],
-            qemu_log.into(),
-        )?;
+        let qemu = Qemu::start(&machine, &[out.write.as_fd(), err.write.as_fd()], qemu_log.into())?;
         let in_time = attend(qemu, self.timeout, [(out, stdout), (err, stderr)])?;
         let elapsed = started.elapsed();
         self.collect(folder, in_time, elapsed)
@@ -297,12 +283,7 @@ impl Guest {
             let serial = format!("share{n}");
             let image = folder.path(&serial);
             make_disk(&share.from, &image)?;
-            disks.push(Disk {
-                image,
-                serial,
-                at: share.at.clone(),
-                throw_away: false,
-            });
+            disks.push(Disk { image, serial, at: share.at.clone(), throw_away: false });
         }
         for (n, disk) in self.disks.iter().enumerate() {
             let image = disk.from.canonicalize().on("open", &disk.from)?;
@@ -331,13 +312,7 @@ impl Guest {
             unpack(&folder.path("out"), to)?;
         }
         let console = tail(&console) + &tail(&folder.path("qemu.log"));
-        Ok(Outcome {
-            ending,
-            stdout: String::new(),
-            stderr: String::new(),
-            console,
-            elapsed,
-        })
+        Ok(Outcome { ending, stdout: String::new(), stderr: String::new(), console, elapsed })
     }
 }
 
@@ -373,10 +348,7 @@ fn attend(
         drop(qemu);
         waited
     })
-    .map_err(|source| Error::Start {
-        program: "wait for QEMU".into(),
-        source,
-    })
+    .map_err(|source| Error::Start { program: "wait for QEMU".into(), source })
 }
 
 /// Copies until the end. A reader that went away doesn't stop the guest: it would block forever.
@@ -414,11 +386,7 @@ mod tests {
 
     #[test]
     fn endings_have_the_exit_codes_of_timeout_1() {
-        let cases = [
-            (Ending::Exited(7), 7),
-            (Ending::TimedOut, 124),
-            (Ending::Died, 125),
-        ];
+        let cases = [(Ending::Exited(7), 7), (Ending::TimedOut, 124), (Ending::Died, 125)];
         for (ending, code) in cases {
             assert_eq!(ending.code(), code);
         }

@@ -27,19 +27,13 @@ pub(crate) fn command(program: &str) -> Command {
 /// Runs to the end with its output kept; an exit status other than 0 is an error with its stderr.
 pub(crate) fn finish(command: &mut Command) -> Result<Output> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().map_err(|source| Error::Start {
-        program: program.clone(),
-        source,
-    })?;
+    let output =
+        command.output().map_err(|source| Error::Start { program: program.clone(), source })?;
     if output.status.success() {
         return Ok(output);
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Program {
-        program,
-        status: output.status,
-        stderr,
-    })
+    Err(Error::Program { program, status: output.status, stderr })
 }
 
 /// As [`finish`]; gives stdout as text.

@@ -19,7 +19,7 @@ use crate::{
 
 const INIT: &str = include_str!("../guest/init.sh");
 /// Raise it when the code that lays the tree out changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FOLDERS: [&str; 13] = [
     "proc",
     "sys",
@@ -36,25 +36,14 @@ const FOLDERS: [&str; 13] = [
     "job",
 ];
 const FILES: [(&str, &str); 5] = [
-    (
-        "etc/passwd",
-        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    ),
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("etc/nsswitch.conf", "hosts: files\n"),
     // No dummy0, bond0, … appears before a test makes its own.
-    (
-        "etc/modprobe.d/weir.conf",
-        "options dummy numdummies=0\noptions bonding max_bonds=0\n",
-    ),
+    ("etc/modprobe.d/weir.conf", "options dummy numdummies=0\noptions bonding max_bonds=0\n"),
 ];
-const COPIES: [&str; 4] = [
-    "etc/protocols",
-    "etc/services",
-    "etc/ethertypes",
-    "etc/iproute2",
-];
+const COPIES: [&str; 4] = ["etc/protocols", "etc/services", "etc/ethertypes", "etc/iproute2"];
 
 /// What QEMU boots.
 #[derive(Clone, Debug)]
@@ -81,29 +70,17 @@ impl Image {
             build(&kernel, &initramfs)?;
             fs::write(&stamp, &wanted).on("write", &stamp)?;
         }
-        Ok(Self {
-            kernel: kernel.image()?,
-            release: kernel.release,
-            initramfs,
-        })
+        Ok(Self { kernel: kernel.image()?, release: kernel.release, initramfs })
     }
 }
 
 fn fingerprint(kernel: &Kernel) -> String {
     let mut hash = Sha256::new();
-    for part in [
-        kernel.release.as_str(),
-        INIT,
-        &FORMAT.to_string(),
-        &programs::fingerprint(),
-    ] {
+    for part in [kernel.release.as_str(), INIT, &FORMAT.to_string(), &programs::fingerprint()] {
         hash.update(part);
         hash.update([0]);
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn build(kernel: &Kernel, initramfs: &Path) -> Result<()> {

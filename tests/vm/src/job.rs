@@ -58,10 +58,8 @@ impl Job {
 
     fn tree(&self, disks: &[Disk]) -> Result<Tree> {
         let mut tree = Tree::default();
-        let mounts: String = disks
-            .iter()
-            .map(|disk| format!("{} {}\n", disk.serial, disk.at))
-            .collect();
+        let mounts: String =
+            disks.iter().map(|disk| format!("{} {}\n", disk.serial, disk.at)).collect();
         tree.text("job/command", self.script()?, 0o755);
         tree.text("job/mounts", mounts, 0o644);
         tree.text("job/modules", self.modules.join("\n"), 0o644);
@@ -82,9 +80,7 @@ impl Job {
         for (name, value) in &self.environment {
             let ok = |c: char| c.is_ascii_alphanumeric() || c == '_';
             if name.is_empty() || !name.chars().all(ok) {
-                return Err(Error::Input(format!(
-                    "{name:?} can't be the name of a variable"
-                )));
+                return Err(Error::Input(format!("{name:?} can't be the name of a variable")));
             }
             script += &format!("export {name}={}\n", quote(value));
         }
@@ -126,10 +122,7 @@ fn measure(folder: &Path) -> Result<(u64, u64)> {
         let entry = entry.on("read", folder)?;
         let data = entry.metadata().on("read", &entry.path())?;
         files += 1;
-        bytes += data
-            .len()
-            .min(data.blocks() * 512)
-            .max(if data.is_file() { 0 } else { 4 * KIB });
+        bytes += data.len().min(data.blocks() * 512).max(if data.is_file() { 0 } else { 4 * KIB });
         if data.is_dir() {
             let (more_bytes, more_files) = measure(&entry.path())?;
             bytes += more_bytes;
@@ -140,11 +133,7 @@ fn measure(folder: &Path) -> Result<(u64, u64)> {
 }
 
 fn quoted(words: &[String]) -> String {
-    words
-        .iter()
-        .map(|word| quote(word))
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The word as bash reads it back unchanged.
@@ -159,10 +148,7 @@ mod tests {
     fn job(command: &[&str], environment: &[(&str, &str)]) -> Job {
         Job {
             command: command.iter().map(ToString::to_string).collect(),
-            environment: environment
-                .iter()
-                .map(|(k, v)| (k.to_string(), v.to_string()))
-                .collect(),
+            environment: environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             ..Job::default()
         }
     }
@@ -170,14 +156,8 @@ mod tests {
     #[test]
     fn one_word_is_a_line_and_several_are_a_command() {
         assert_eq!(job(&["a | b"], &[]).script().unwrap(), "a | b\n");
-        assert_eq!(
-            job(&["echo", "it's $x"], &[]).script().unwrap(),
-            "'echo' 'it'\\''s $x'\n"
-        );
-        assert_eq!(
-            job(&["true"], &[("K", "a b")]).script().unwrap(),
-            "export K='a b'\ntrue\n"
-        );
+        assert_eq!(job(&["echo", "it's $x"], &[]).script().unwrap(), "'echo' 'it'\\''s $x'\n");
+        assert_eq!(job(&["true"], &[("K", "a b")]).script().unwrap(), "export K='a b'\ntrue\n");
     }
 
     #[test]
@@ -192,10 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();
         fs::write(folder.path().join("sub/file"), vec![7; 3_000_000]).unwrap();
-        let image = folder
-            .path()
-            .join("../")
-            .join(format!("{}.img", std::process::id()));
+        let image = folder.path().join("../").join(format!("{}.img", std::process::id()));
         make_disk(folder.path(), &image).unwrap();
         assert!(fs::metadata(&image).unwrap().len() > ROOM + 3_000_000);
         fs::remove_file(image).unwrap();

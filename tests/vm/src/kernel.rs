@@ -47,11 +47,7 @@ const LEFT_OUT: [&str; 12] = [
     "net/wireless",
     "net/bluetooth",
 ];
-const MODULE_LISTS: [&str; 3] = [
-    "modules.builtin",
-    "modules.builtin.modinfo",
-    "modules.order",
-];
+const MODULE_LISTS: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
 
 /// An unpacked kernel.
 #[derive(Clone, Debug)]
@@ -93,10 +89,8 @@ impl Kernel {
         suites: &[&str],
     ) -> Result<Self> {
         let names = apt.names("linux-")?;
-        let mut releases: Vec<&str> = names
-            .iter()
-            .filter_map(|name| series.release(name))
-            .collect();
+        let mut releases: Vec<&str> =
+            names.iter().filter_map(|name| series.release(name)).collect();
         releases.sort_by_key(|release| Reverse(numbers(release)));
         for release in releases {
             // A name may only be mentioned, by a package that depends on it.
@@ -104,10 +98,8 @@ impl Kernel {
                 continue;
             }
             let packages = PARTS.map(|part| format!("linux-{part}-{release}"));
-            let packages: Vec<String> = packages
-                .into_iter()
-                .filter(|name| names.contains(name))
-                .collect();
+            let packages: Vec<String> =
+                packages.into_iter().filter(|name| names.contains(name)).collect();
             return Self::unpack(apt, cache, series, release, &packages);
         }
         Err(Error::NoPackage {
@@ -131,18 +123,14 @@ impl Kernel {
         fs::write(&mark, release).on("write", &mark)?;
         remove(&folder)?;
         fs::rename(&new, &folder).on("rename to", &folder)?;
-        Ok(Self {
-            release: release.to_owned(),
-            folder,
-        })
+        Ok(Self { release: release.to_owned(), folder })
     }
 
     /// The bootable image.
     pub(crate) fn image(&self) -> Result<PathBuf> {
         let places = [
             self.folder.join(format!("boot/vmlinuz-{}", self.release)),
-            self.folder
-                .join(format!("usr/lib/modules/{}/vmlinuz", self.release)),
+            self.folder.join(format!("usr/lib/modules/{}/vmlinuz", self.release)),
         ];
         let found = places.into_iter().find(|path| path.is_file());
         found.ok_or_else(|| self.lacks("bootable image"))
@@ -152,10 +140,7 @@ impl Kernel {
     /// over it) and indexed for modprobe.
     pub(crate) fn install_modules(&self, root: &Path) -> Result<()> {
         let inside = format!("lib/modules/{}", self.release);
-        let places = [
-            self.folder.join("usr").join(&inside),
-            self.folder.join(&inside),
-        ];
+        let places = [self.folder.join("usr").join(&inside), self.folder.join(&inside)];
         let from = places.iter().find(|path| path.join("kernel").is_dir());
         let from = from.ok_or_else(|| self.lacks("modules"))?;
         let to = root.join(&inside);
@@ -172,20 +157,12 @@ impl Kernel {
             fs::copy(from.join(list), to.join(list)).on("copy to", &to.join(list))?;
         }
         decompress(&compressed)?;
-        host::finish(
-            host::command("depmod")
-                .arg("-b")
-                .arg(root)
-                .arg(&self.release),
-        )?;
+        host::finish(host::command("depmod").arg("-b").arg(root).arg(&self.release))?;
         Ok(())
     }
 
     fn lacks(&self, what: &'static str) -> Error {
-        Error::KernelFile {
-            version: self.release.clone(),
-            what,
-        }
+        Error::KernelFile { version: self.release.clone(), what }
     }
 }
 
@@ -214,20 +191,16 @@ fn copy_modules(from: &Path, to: &Path, part: &Path, compressed: &mut Vec<PathBu
         fs::create_dir_all(folder).on("make folder", folder)?;
     }
     fs::copy(&source, &target).on("copy to", &target)?;
-    if target
-        .extension()
-        .is_some_and(|extension| extension != "ko")
-    {
+    if target.extension().is_some_and(|extension| extension != "ko") {
         compressed.push(target);
     }
     Ok(())
 }
 
 fn decompress(files: &[PathBuf]) -> Result<()> {
-    for (extension, program, options) in [
-        ("xz", "xz", &["-d", "-T1"][..]),
-        ("zst", "zstd", &["-dq", "--rm"]),
-    ] {
+    for (extension, program, options) in
+        [("xz", "xz", &["-d", "-T1"][..]), ("zst", "zstd", &["-dq", "--rm"])]
+    {
         let mine: Vec<&PathBuf> = files
             .iter()
             .filter(|path| path.extension().is_some_and(|found| found == extension))

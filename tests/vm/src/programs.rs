@@ -26,17 +26,8 @@ const NEEDED: [&str; 14] = [
     "curl",
 ];
 /// Taken along where the machine has them.
-const WELCOME: [&str; 9] = [
-    "ethtool",
-    "ipset",
-    "iperf3",
-    "iptables",
-    "ip6tables",
-    "jq",
-    "socat",
-    "strace",
-    "tcpdump",
-];
+const WELCOME: [&str; 9] =
+    ["ethtool", "ipset", "iperf3", "iptables", "ip6tables", "jq", "socat", "strace", "tcpdump"];
 /// What a Rust, C or C++ program built here may ask for, and what weir links.
 const LIBRARIES: [&str; 10] = [
     "libc.so.6",
@@ -59,9 +50,7 @@ pub(crate) fn install(tree: &mut Tree) -> Result<()> {
     install_busybox(tree)?;
     for name in NEEDED {
         let path = host::find(name).ok_or_else(|| {
-            Error::Input(format!(
-                "{name} is not on this machine; `make setup` installs it"
-            ))
+            Error::Input(format!("{name} is not on this machine; `make setup` installs it"))
         })?;
         install_program(tree, &path)?;
     }
@@ -83,11 +72,7 @@ pub(crate) fn install(tree: &mut Tree) -> Result<()> {
 /// Text that changes when a program, or a package of this machine, changes.
 pub(crate) fn fingerprint() -> String {
     let mut text = String::new();
-    let programs = NEEDED
-        .into_iter()
-        .chain(WELCOME)
-        .chain(["busybox"])
-        .filter_map(host::find);
+    let programs = NEEDED.into_iter().chain(WELCOME).chain(["busybox"]).filter_map(host::find);
     for path in programs.chain([Path::new("/var/lib/dpkg/status").to_owned()]) {
         if let Ok(data) = fs::metadata(&path) {
             text += &format!(
@@ -120,15 +105,12 @@ pub(crate) fn install_program(tree: &mut Tree, path: &Path) -> Result<()> {
     for library in libraries(path)? {
         install_file(tree, Path::new(&library))?;
     }
-    // A tool in /usr/sbin would not be found before busybox's applet of that name in /usr/bin
-    // for a caller with another PATH order.
-    let applet = path
-        .file_name()
-        .map(|name| format!("usr/bin/{}", name.to_string_lossy()));
-    if let Some(applet) =
-        applet.filter(|applet| path.starts_with("/usr/sbin") && tree.contains(applet))
-    {
-        tree.symlink(&applet, &path.to_string_lossy());
+    // A tool in /usr/sbin must also win over busybox's applet of its name in /usr/bin.
+    if let Some(name) = path.file_name().filter(|_| path.starts_with("/usr/sbin")) {
+        let applet = format!("usr/bin/{}", name.to_string_lossy());
+        if tree.is_symlink(&applet, "busybox") {
+            tree.symlink(&applet, &path.to_string_lossy());
+        }
     }
     Ok(())
 }
@@ -153,23 +135,14 @@ fn libraries(path: &Path) -> Result<BTreeSet<String>> {
     let output = host::command("ldd")
         .arg(path)
         .output()
-        .map_err(|source| Error::Start {
-            program: "ldd".into(),
-            source,
-        })?;
+        .map_err(|source| Error::Start { program: "ldd".into(), source })?;
     Ok(parse_ldd(&String::from_utf8_lossy(&output.stdout)))
 }
 
 fn parse_ldd(text: &str) -> BTreeSet<String> {
-    let path = |line: &str| {
-        line.split_whitespace()
-            .find(|word| word.starts_with('/'))
-            .map(str::to_owned)
-    };
-    text.lines()
-        .filter(|line| line.starts_with('\t'))
-        .filter_map(path)
-        .collect()
+    let path =
+        |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(str::to_owned);
+    text.lines().filter(|line| line.starts_with('\t')).filter_map(path).collect()
 }
 
 #[cfg(test)]
@@ -180,10 +153,7 @@ mod tests {
     fn ldd_gives_absolute_paths_and_nothing_for_a_static_program() {
         let text = "\tlinux-vdso.so.1 (0x00007ffd)\n\tlibmnl.so.0 => /lib/x86_64-linux-gnu/libmnl.so.0 (0x1)\n\
              \t/lib64/ld-linux-x86-64.so.2 (0x2)\n\tlibgone.so => not found\n";
-        let want = [
-            "/lib/x86_64-linux-gnu/libmnl.so.0",
-            "/lib64/ld-linux-x86-64.so.2",
-        ];
+        let want = ["/lib/x86_64-linux-gnu/libmnl.so.0", "/lib64/ld-linux-x86-64.so.2"];
         assert_eq!(parse_ldd(text).into_iter().collect::<Vec<_>>(), want);
         assert!(parse_ldd("\tnot a dynamic executable\n").is_empty());
     }

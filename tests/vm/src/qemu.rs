@@ -74,10 +74,7 @@ impl Machine<'_> {
             "-initrd".into(),
             text(self.initramfs),
         ]);
-        let line = format!(
-            "console=ttyS0 quiet panic=-1 mitigations=off {}",
-            self.append
-        );
+        let line = format!("console=ttyS0 quiet panic=-1 mitigations=off {}", self.append);
         arguments.extend(["-append".into(), line.trim_end().to_owned()]);
         arguments.extend(["-serial".into(), format!("file:{}", text(self.console))]);
         arguments.extend(words(&[
@@ -88,10 +85,8 @@ impl Machine<'_> {
         ]));
         for (name, path) in self.ports {
             arguments.extend(["-chardev".into(), format!("file,id={name},path={path}")]);
-            arguments.extend([
-                "-device".into(),
-                format!("virtserialport,chardev={name},name={name}"),
-            ]);
+            arguments
+                .extend(["-device".into(), format!("virtserialport,chardev={name},name={name}")]);
         }
         for disk in self.disks {
             arguments.extend(drive(disk));
@@ -102,30 +97,19 @@ impl Machine<'_> {
     fn processor(&self) -> Vec<String> {
         let (accel, cpu, processors) = match self.accel {
             Accel::Kvm => (words(&["-accel", "kvm"]), "host", self.processors),
-            Accel::Tcg => (
-                words(&["-accel", "tcg,thread=multi,tb-size=512"]),
-                "max",
-                self.processors,
-            ),
+            Accel::Tcg => {
+                (words(&["-accel", "tcg,thread=multi,tb-size=512"]), "max", self.processors)
+            }
             Accel::Icount { shift } => {
                 let count = format!("shift={shift},sleep=off");
-                let mut accel = words(&[
-                    "-accel",
-                    "tcg,thread=single,tb-size=512",
-                    "-rtc",
-                    "clock=vm",
-                ]);
+                let mut accel =
+                    words(&["-accel", "tcg,thread=single,tb-size=512", "-rtc", "clock=vm"]);
                 accel.extend(["-icount".into(), count]);
                 (accel, "max", 1)
             }
         };
         let mut arguments = accel;
-        arguments.extend([
-            "-cpu".into(),
-            cpu.into(),
-            "-smp".into(),
-            processors.to_string(),
-        ]);
+        arguments.extend(["-cpu".into(), cpu.into(), "-smp".into(), processors.to_string()]);
         arguments
     }
 }
@@ -161,17 +145,10 @@ impl Qemu {
         log: Stdio,
     ) -> Result<Self> {
         let mut command = host::command(PROGRAM);
-        command
-            .args(machine.arguments())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        command.args(machine.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = tie_to_us(&mut command, inherited)
             .spawn()
-            .map_err(|source| Error::Start {
-                program: PROGRAM.into(),
-                source,
-            })?;
+            .map_err(|source| Error::Start { program: PROGRAM.into(), source })?;
         Ok(Self(child))
     }
 
@@ -199,10 +176,7 @@ impl Drop for Qemu {
 }
 
 /// The kernel kills the child when the thread that started it ends, even by SIGKILL.
-#[allow(
-    unsafe_code,
-    reason = "code between fork and exec can't be given in a safe way"
-)]
+#[allow(unsafe_code, reason = "code between fork and exec can't be given in a safe way")]
 fn tie_to_us<'c>(command: &'c mut Command, inherited: &[BorrowedFd<'_>]) -> &'c mut Command {
     let us = getpid();
     let inherited: Vec<i32> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
@@ -246,12 +220,7 @@ mod tests {
     #[test]
     fn counting_instructions_takes_one_processor_and_a_virtual_clock() {
         let line = line(Accel::Icount { shift: 0 }, &[]);
-        for part in [
-            "-icount shift=0,sleep=off",
-            "-rtc clock=vm",
-            "-smp 1",
-            "thread=single",
-        ] {
+        for part in ["-icount shift=0,sleep=off", "-rtc clock=vm", "-smp 1", "thread=single"] {
             assert!(line.contains(part), "{part} in {line}");
         }
         assert!(!self::line(Accel::Tcg, &[]).contains("icount"));

@@ -36,10 +36,9 @@ impl Series {
     pub(crate) const fn suites(self) -> &'static [&'static [&'static str]] {
         match self {
             Self::V6_1 => &[&["bookworm", "bookworm-security"]],
-            Self::V6_12 => &[
-                &["bookworm-backports", "bookworm-security"],
-                &["trixie", "trixie-security"],
-            ],
+            Self::V6_12 => {
+                &[&["bookworm-backports", "bookworm-security"], &["trixie", "trixie-security"]]
+            }
             Self::V7 => &[&["trixie-backports"]],
         }
     }
@@ -50,8 +49,7 @@ impl Series {
         let release = package.strip_prefix("linux-image-")?;
         let version = release.strip_suffix("-cloud-amd64")?;
         let rest = version.strip_prefix(self.name())?.strip_prefix('.')?;
-        rest.starts_with(|c: char| c.is_ascii_digit())
-            .then_some(release)
+        rest.starts_with(|c: char| c.is_ascii_digit()).then_some(release)
     }
 }
 
@@ -74,10 +72,7 @@ impl FromStr for Series {
 
 /// The numbers in a release, for "newer than": `6.12.9+deb12` before `6.12.10+deb12`.
 pub(crate) fn numbers(release: &str) -> Vec<u64> {
-    release
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.parse().ok())
-        .collect()
+    release.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -87,29 +82,17 @@ mod tests {
     #[test]
     fn a_release_is_read_from_image_packages_of_its_own_series_only() {
         let cases = [
-            (
-                Series::V6_1,
-                "linux-image-6.1.0-44-cloud-amd64",
-                Some("6.1.0-44-cloud-amd64"),
-            ),
+            (Series::V6_1, "linux-image-6.1.0-44-cloud-amd64", Some("6.1.0-44-cloud-amd64")),
             (Series::V6_1, "linux-image-6.12.9+deb12-cloud-amd64", None),
             (
                 Series::V6_12,
                 "linux-image-6.12.9+deb12-cloud-amd64",
                 Some("6.12.9+deb12-cloud-amd64"),
             ),
-            (
-                Series::V6_12,
-                "linux-image-6.12.9+deb12-cloud-amd64-unsigned",
-                None,
-            ),
+            (Series::V6_12, "linux-image-6.12.9+deb12-cloud-amd64-unsigned", None),
             (Series::V6_12, "linux-image-6.12.9+deb12-amd64", None),
             (Series::V6_12, "linux-image-6.12.9+deb12-rt-amd64", None),
-            (
-                Series::V7,
-                "linux-image-7.0.3+deb13-cloud-amd64",
-                Some("7.0.3+deb13-cloud-amd64"),
-            ),
+            (Series::V7, "linux-image-7.0.3+deb13-cloud-amd64", Some("7.0.3+deb13-cloud-amd64")),
             (Series::V7, "linux-image-cloud-amd64", None),
             (Series::V7, "linux-headers-7.0.3+deb13-cloud-amd64", None),
             (Series::V7, "linux-image-7.-cloud-amd64", None),

@@ -29,11 +29,7 @@ pub struct Mirrors {
 impl Mirrors {
     /// Those named by WEIR_MIRROR and WEIR_SECURITY_MIRROR, else by the apt sources.
     pub fn of_this_machine() -> Result<Self> {
-        let named = |variable| {
-            std::env::var(variable)
-                .ok()
-                .filter(|value| !value.is_empty())
-        };
+        let named = |variable| std::env::var(variable).ok().filter(|value| !value.is_empty());
         if let Some(main) = named("WEIR_MIRROR") {
             let security = named("WEIR_SECURITY_MIRROR").unwrap_or_else(|| beside(&main));
             return Ok(Self { main, security });
@@ -53,29 +49,21 @@ impl Mirrors {
             }
             found.map(|(_, source)| source.uri.trim_end_matches('/').to_owned())
         };
-        let main = best("")
-            .or_else(|| best("-updates"))
-            .or_else(|| best("-backports"))?;
+        let main = best("").or_else(|| best("-updates")).or_else(|| best("-backports"))?;
         let security = best("-security").unwrap_or_else(|| beside(&main));
         Some(Self { main, security })
     }
 
     /// The archive that holds `suite`.
     pub(crate) fn of(&self, suite: &str) -> &str {
-        if suite.ends_with("-security") {
-            &self.security
-        } else {
-            &self.main
-        }
+        if suite.ends_with("-security") { &self.security } else { &self.main }
     }
 }
 
 impl Source {
     fn serves(&self, suffix: &str) -> bool {
         let ours = |suite: &String| {
-            suite
-                .strip_suffix(suffix)
-                .is_some_and(|release| RELEASES.contains(&release))
+            suite.strip_suffix(suffix).is_some_and(|release| RELEASES.contains(&release))
         };
         self.components.iter().any(|component| component == "main") && self.suites.iter().any(ours)
     }
@@ -132,21 +120,13 @@ fn parse_line(line: &str) -> Option<Source> {
     }
     let mut words = rest.split_whitespace().map(str::to_owned);
     let (uri, suite) = (words.next()?, words.next()?);
-    Some(Source {
-        uri,
-        suites: vec![suite],
-        components: words.collect(),
-        signed_by,
-    })
+    Some(Source { uri, suites: vec![suite], components: words.collect(), signed_by })
 }
 
 /// Stanzas of `Field: value`, with continuation lines; `Enabled: no` and source-only ones are left out.
 pub(crate) fn parse_deb822(text: &str) -> Vec<Source> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    lines
-        .split(|line| line.trim().is_empty())
-        .flat_map(parse_stanza)
-        .collect()
+    lines.split(|line| line.trim().is_empty()).flat_map(parse_stanza).collect()
 }
 
 fn parse_stanza(lines: &[&str]) -> Vec<Source> {
@@ -162,28 +142,16 @@ fn parse_stanza(lines: &[&str]) -> Vec<Source> {
         }
     }
     let words = |name: &str| -> Vec<String> {
-        let value = fields
-            .iter()
-            .find(|(field, _)| field == name)
-            .map(|(_, value)| value.as_str());
-        value
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect()
+        let value = fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str());
+        value.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     };
     let off = ["no", "false", "without", "off", "disable"];
-    let enabled = !words("enabled")
-        .first()
-        .is_some_and(|word| off.contains(&word.as_str()));
+    let enabled = !words("enabled").first().is_some_and(|word| off.contains(&word.as_str()));
     if !enabled || !words("types").iter().any(|kind| kind == "deb") {
         return Vec::new();
     }
-    let (suites, components, signed_by) = (
-        words("suites"),
-        words("components"),
-        words("signed-by").join(" "),
-    );
+    let (suites, components, signed_by) =
+        (words("suites"), words("components"), words("signed-by").join(" "));
     let source = |uri| Source {
         uri,
         suites: suites.clone(),
@@ -231,15 +199,9 @@ mod tests {
     fn security_stands_beside_main_when_unnamed_and_nothing_gives_nothing() {
         let mirrors =
             Mirrors::pick(&parse_lines("deb http://a.example/debian/ trixie main")).unwrap();
-        assert_eq!(
-            mirrors.of("trixie-security"),
-            "http://a.example/debian-security"
-        );
+        assert_eq!(mirrors.of("trixie-security"), "http://a.example/debian-security");
         assert_eq!(mirrors.of("trixie-backports"), "http://a.example/debian");
-        assert_eq!(
-            Mirrors::pick(&parse_lines("deb http://u.example/ubuntu noble main")),
-            None
-        );
+        assert_eq!(Mirrors::pick(&parse_lines("deb http://u.example/ubuntu noble main")), None);
     }
 
     proptest! {

@@ -37,30 +37,18 @@ fn files_go_in_and_out_and_the_status_comes_back() {
     assert_eq!(outcome.stdout, "from the host\nfrom the host\n");
     assert_eq!(outcome.stderr, "it's a $TEST\n");
     assert_eq!(fs::read_to_string(out.join("d/file")).unwrap(), "written\n");
-    assert_eq!(
-        fs::read_to_string(shared.join("deep/file")).unwrap(),
-        "from the host\n"
-    );
+    assert_eq!(fs::read_to_string(shared.join("deep/file")).unwrap(), "from the host\n");
 }
 
 #[test]
 #[ignore = "boots a guest"]
 fn a_slow_guest_is_killed_and_a_panicked_one_is_dead() {
-    let slow = guest()
-        .timeout(Duration::from_secs(12))
-        .run("sleep 100")
-        .unwrap();
+    let slow = guest().timeout(Duration::from_secs(12)).run("sleep 100").unwrap();
     assert_eq!(slow.ending, Ending::TimedOut);
     assert!(slow.elapsed < Duration::from_secs(20), "{:?}", slow.elapsed);
-    let dead = guest()
-        .run("echo c >/proc/sysrq-trigger; sleep 100")
-        .unwrap();
+    let dead = guest().run("echo c >/proc/sysrq-trigger; sleep 100").unwrap();
     assert_eq!(dead.ending, Ending::Died);
-    assert!(
-        dead.console.contains("sysrq triggered crash"),
-        "{}",
-        dead.console
-    );
+    assert!(dead.console.contains("sysrq triggered crash"), "{}", dead.console);
 }
 
 #[test]
@@ -72,22 +60,9 @@ fn every_series_loads_ipvs_nftables_and_sctp_when_asked_for_them() {
             nft 'add table inet t; add flowtable inet t f { hook ingress priority 0; }'
             ip link add d type dummy; ip link add a type veth; ip link add b type bridge; modprobe sctp";
         let outcome = Guest::new(series).timeout(LIMIT).run(line).unwrap();
-        assert_eq!(
-            outcome.ending,
-            Ending::Exited(0),
-            "{series}: {}",
-            outcome.stderr
-        );
-        assert!(
-            outcome.stdout.starts_with(&format!("{series}.")),
-            "{}",
-            outcome.stdout
-        );
-        assert!(
-            outcome.stdout.contains("-A -t 192.0.2.1:80 -s mh"),
-            "{}",
-            outcome.stdout
-        );
+        assert_eq!(outcome.ending, Ending::Exited(0), "{series}: {}", outcome.stderr);
+        assert!(outcome.stdout.starts_with(&format!("{series}.")), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("-A -t 192.0.2.1:80 -s mh"), "{}", outcome.stdout);
     }
 }
 
@@ -99,19 +74,12 @@ fn counted_instructions_repeat_within_a_hundredth() {
         echo \"$(cut -d' ' -f1 /proc/uptime) $start\" | awk '{print ($1 - $2) * 100}'";
     let measure = || {
         let outcome = guest().icount(0).run(work).unwrap();
-        outcome
-            .stdout
-            .trim()
-            .parse::<f64>()
-            .expect("a time in hundredths of a second")
+        outcome.stdout.trim().parse::<f64>().expect("a time in hundredths of a second")
     };
     let (first, second) = (measure(), measure());
     assert!(first > 5.0, "{first} is too short to compare");
     // The clock shows hundredths of a second: one more may be its rounding.
-    assert!(
-        (first - second).abs() <= first * 0.01 + 1.0,
-        "{first} and {second}"
-    );
+    assert!((first - second).abs() <= first * 0.01 + 1.0, "{first} and {second}");
 }
 
 #[test]
@@ -144,8 +112,5 @@ fn qemu_with(mark: &str) -> bool {
         let line = String::from_utf8_lossy(&line).into_owned();
         line.contains("qemu-system") && line.contains(mark)
     };
-    fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .any(|entry| runs(&entry.path()))
+    fs::read_dir("/proc").expect("/proc is readable").flatten().any(|entry| runs(&entry.path()))
 }

@@ -12,8 +12,8 @@ use crate::wish::{self, Interfaces, Wish};
 
 /// The longest affinity that the Kubernetes API allows: a day.
 const MAX_AFFINITY: u32 = 86_400;
-/// The longest note that is kept, in bytes.
-const MAX_NOTE: usize = 512;
+/// The longest note or reason that is kept, in bytes: both hold words of a policy.
+const MAX_WORDS: usize = 512;
 /// The most reasons kept for one decision: a policy that lies about 10,000 endpoints fills no log.
 const MAX_REASONS: usize = 32;
 
@@ -70,7 +70,8 @@ struct Check<'a> {
 impl<'a> Check<'a> {
     fn set_aside(&mut self, field: &str, by: &str, text: impl Into<String>) {
         if self.reasons.len() < MAX_REASONS {
-            self.reasons.push(Reason { field: field.into(), by: by.into(), text: text.into() });
+            let text = clip(&text.into());
+            self.reasons.push(Reason { field: field.into(), by: by.into(), text });
         }
     }
 
@@ -119,7 +120,8 @@ impl<'a> Check<'a> {
         scheduler: Option<&Chosen<Scheduler>>,
         offload: Option<&Chosen<Offload>>,
     ) -> Chosen<Dataplane> {
-        let wants_offload = offload.filter(|it| matches!(it.value, Offload::After(_)));
+        let wants_offload = offload
+            .filter(|it| matches!(it.value, Offload::After(_)) && self.why_no_offload().is_none());
         let implied = || match (scheduler, wants_offload) {
             (Some(s), _) if !s.value.on_nftables() => Some(Chosen::new(Dataplane::Ipvs, &s.by)),
             (Some(s), _) if !s.value.on_ipvs() => Some(Chosen::new(Dataplane::Nftables, &s.by)),
@@ -138,6 +140,17 @@ impl<'a> Check<'a> {
             format!("{} can't be had on this node; {other} carries the service", wanted.value);
         self.set_aside("dataplane", &wanted.by, text);
         Chosen::new(other, "default")
+    }
+
+    /// Why no dataplane here could offload flows of this port.
+    fn why_no_offload(&self) -> Option<&'static str> {
+        if self.asked.protocol == Protocol::Sctp {
+            Some("set aside: SCTP can't be offloaded")
+        } else if !self.asked.kernel.flowtable {
+            Some("set aside: this kernel has no flowtables")
+        } else {
+            None
+        }
     }
 
     /// `auto` is nftables where the kernel can offload, else IPVS.
@@ -175,12 +188,12 @@ impl<'a> Check<'a> {
     fn fit_offload(&mut self, wanted: Option<Chosen<Offload>>, on: Dataplane) -> Chosen<Offload> {
         let never = Chosen::new(Offload::Never, "default");
         let Some(wanted) = wanted else { return never };
-        let why_not = match (wanted.value, on) {
-            (Offload::Never, _) => return wanted,
-            (_, Dataplane::Ipvs) => "set aside: connections balanced by IPVS can't be offloaded",
-            _ if !self.asked.kernel.flowtable => "set aside: this kernel has no flowtables",
-            _ if self.asked.protocol == Protocol::Sctp => "set aside: SCTP can't be offloaded",
-            _ => return wanted,
+        let why_not = match (wanted.value, self.why_no_offload(), on) {
+            (Offload::Never, ..) | (_, None, Dataplane::Nftables) => return wanted,
+            (_, Some(why_not), _) => why_not,
+            (_, None, Dataplane::Ipvs) => {
+                "set aside: connections balanced by IPVS can't be offloaded"
+            }
         };
         self.set_aside("offload", &wanted.by, why_not);
         never
@@ -267,11 +280,11 @@ impl<'a> Check<'a> {
     }
 }
 
-/// A note without control characters (it ends in terminals and logs), of at most [`MAX_NOTE`] bytes.
-fn clip(note: &str) -> String {
-    let mut text: String = note.chars().filter(|c| !c.is_control()).collect();
-    if text.len() > MAX_NOTE {
-        let end = (0..=MAX_NOTE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+/// Words without control characters (they end in terminals and logs), cut at [`MAX_WORDS`] bytes.
+fn clip(words: &str) -> String {
+    let mut text: String = words.chars().filter(|c| !c.is_control()).collect();
+    if text.len() > MAX_WORDS {
+        let end = (0..=MAX_WORDS).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }

@@ -72,10 +72,10 @@ impl Scheduler {
         matches!(self, Self::Random | Self::Rr | Self::Wrr | Self::Sh | Self::Dh | Self::Mh)
     }
 
-    /// Whether it looks at weights other than 0.
+    /// Whether it looks at weights other than 0 (`dh` fills its table evenly: `ip_vs_dh_reassign`).
     #[must_use]
     pub fn heeds_weights(self) -> bool {
-        !matches!(self, Self::Rr | Self::Lc)
+        !matches!(self, Self::Rr | Self::Lc | Self::Dh)
     }
 
     fn row(self) -> (&'static str, &'static str) {

@@ -7,6 +7,8 @@
 . /weir/tests/lib.sh
 
 check "this is the kernel that was asked for" grep -q "^$WEIR_KERNEL\." /proc/sys/kernel/osrelease
+# Another script may have loaded it in this boot.
+rmmod $(awk '/^ip_vs_/ {print $1}' /proc/modules) ip_vs 2>/dev/null
 check "IPVS is not loaded before somebody asks for it" not grep -q '^ip_vs ' /proc/modules
 check "asking for a scheduler loads IPVS and the scheduler" ipvsadm -A -t 192.0.2.10:80 -s mh
 check "the scheduler's module is there" grep -q '^ip_vs_mh ' /proc/modules

@@ -1,0 +1,84 @@
+# The front door. `make` tells what there is; every command sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Runs a command with the toolchain and the cache that set-up made.
+in := tests/setup/in
+cargo := $(in) cargo
+vm := $(cargo) run --quiet -p weir-vm --
+policies := $(patsubst policies/%/Cargo.toml,target/policies/%.wasm,$(wildcard policies/*/Cargo.toml))
+
+.PHONY: help
+help: ## Tell what there is
+	@echo 'weir: a Kubernetes service proxier. What make does here:'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Start with `make demo`. Each command installs what it needs and says so first (Debian 12'
+	@echo 'or 13); WEIR_SETUP=skip leaves that out. Downloads and builds are kept outside the clone,'
+	@echo 'in $$WEIR_CACHE (default: ~/.cache/weir). Writing tests: docs/testing.md.'
+
+.PHONY: setup
+setup: ## Install what building and testing need, if it is missing
+	@tests/setup/setup
+
+.PHONY: demo
+demo: setup policies ## Watch weir balance real connections, in a guest that leaves this machine alone
+	@$(vm) script tests/demo/run
+
+.PHONY: test
+test: setup ## Check format and lints, run every test, in guests too (6.12, and shortly 6.1 and 7)
+	@$(MAKE) --no-print-directory lint-only policies-only
+	$(cargo) test --workspace
+	$(cargo) test -p weir-vm --test boot -- --include-ignored --test-threads 1
+	$(vm) test
+
+.PHONY: test-full
+test-full: test ## The tests, and those too long for every day
+	$(vm) test --full
+
+.PHONY: policies
+policies: setup policies-only ## Build the shipped policies into target/policies/NAME.wasm
+
+.PHONY: policies-only
+policies-only: $(policies)
+
+# Cargo decides what is out of date, so the command is always run.
+target/policies/%.wasm: policies/%/Cargo.toml force
+	@mkdir -p $(@D)
+	$(cargo) run --quiet -p weir -- policy build policies/$* --out $@
+
+.PHONY: bench
+bench: setup policies ## Measure, in a guest whose clock counts instructions; writes docs/performance.md
+	@$(in) benches/run
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz every decoder for FUZZ_SECONDS (default: 60) each; needs a nightly toolchain
+	@tests/setup/fuzz
+
+.PHONY: docs
+docs: setup ## Write what is generated: the configuration's reference, man pages, rustdoc
+	$(cargo) run --quiet -p weir -- docs docs/reference
+	$(cargo) doc --workspace --no-deps
+
+.PHONY: bless
+bless: setup ## Rewrite golden files by what the code now does; look at the difference before committing
+	BLESS=1 $(cargo) test --workspace
+
+.PHONY: lint
+lint: setup lint-only ## Check format and lints
+
+.PHONY: lint-only
+lint-only:
+	$(cargo) fmt --all --check
+	$(cargo) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: clean
+clean: ## Remove what was built in the clone (the cache stays: its place is named by make help)
+	rm -rf target vm-out
+
+.PHONY: force
+force:

@@ -1,0 +1,123 @@
+# The pinned Rust toolchain and its wasm32 target. Sourced.
+
+pinned_rust() { sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml"; }
+
+# runs_pinned [TOOLCHAIN] : that toolchain (or what plain rustc is here) is the pinned release,
+# with all that rust-toolchain.toml asks for.
+runs_pinned() {
+  (
+    [ $# = 0 ] || export RUSTUP_TOOLCHAIN=$1
+    cd "$root"
+    [[ $(rustc --version 2>/dev/null) == "rustc $(pinned_rust) "* ]] &&
+      cargo --version && cargo fmt --version && cargo clippy --version
+  ) >/dev/null 2>&1
+}
+
+# The pinned release may be installed under another name, such as stable.
+adopt_installed_toolchain() {
+  local name
+  command -v rustup >/dev/null || return 1
+  for name in $(rustup toolchain list 2>/dev/null | awk '{print $1}'); do
+    if runs_pinned "$name"; then
+      mkdir -p "$WEIR_CACHE"
+      echo "$name" >"$WEIR_CACHE/toolchain"
+      export RUSTUP_TOOLCHAIN=$name
+      say "the installed toolchain $name is Rust $(pinned_rust): uses it"
+      return
+    fi
+  done
+  return 1
+}
+
+install_rustup() {
+  command -v rustup >/dev/null && return
+  if ! command -v cargo >/dev/null && [ "$(debian_release)" = 13 ]; then
+    say "installs from Debian: rustup"
+    apt_get install -y rustup
+    return
+  fi
+  say "installs rustup for $(id -un), into ${CARGO_HOME:-$HOME/.cargo} and ${RUSTUP_HOME:-$HOME/.rustup}"
+  local script
+  script=$(mktemp)
+  curl --proto '=https' --tlsv1.2 -sSf --retry 3 -o "$script" https://sh.rustup.rs ||
+    die "rustup's server can't be reached. Install Rust $(pinned_rust) in another way and start again:" \
+      "a cargo in PATH of exactly that release is used as it is."
+  # PATH is left alone: the Makefile finds cargo where rustup puts it.
+  sh "$script" -y --no-modify-path --profile minimal --default-toolchain none ||
+    die "rustup could not be installed; its words are above."
+  rm -f "$script"
+}
+
+install_rust() {
+  runs_pinned && return
+  rm -f "$WEIR_CACHE/toolchain"
+  unset RUSTUP_TOOLCHAIN
+  runs_pinned && return
+  adopt_installed_toolchain && return
+  install_rustup
+  need_space "${RUSTUP_HOME:-$HOME/.rustup}" 1500 "Rust $(pinned_rust)"
+  say "installs Rust $(pinned_rust) with rustfmt and clippy, by rustup"
+  rustup toolchain install "$(pinned_rust)" --profile minimal --component rustfmt --component clippy ||
+    die "Rust $(pinned_rust) could not be downloaded, and no installed toolchain is that release." \
+      "Where rustup's server can't be reached, name a mirror in RUSTUP_DIST_SERVER and start again."
+  runs_pinned || die "rustup ended well, yet rustc $(pinned_rust) with rustfmt and clippy doesn't run."
+}
+
+# wasm32 compiles : found out by compiling, for a folder of that name proves nothing.
+wasm32_compiles() {
+  local scratch status
+  scratch=$(mktemp -d)
+  echo '#[unsafe(no_mangle)] pub extern "C" fn f(n: usize) -> Vec<u8> { vec![1; n] }' >"$scratch/probe.rs"
+  (cd "$root" && rustc --edition 2024 --crate-type cdylib --target wasm32-unknown-unknown \
+    -A improper_ctypes_definitions -o "$scratch/probe.wasm" "$scratch/probe.rs") >"$scratch/log" 2>&1
+  status=$?
+  rm -rf "$scratch"
+  return "$status"
+}
+
+# Compiling takes a fifth of a second: the answer stands as long as the sysroot's folder does.
+wasm32_stamp() {
+  local libraries
+  libraries=$(cd "$root" && rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib
+  stat -c '%n %Y %i' "$libraries" 2>/dev/null
+}
+
+install_wasm32() {
+  local stamp=$WEIR_CACHE/wasm32
+  if [ -s "$stamp" ] && [ "$(wasm32_stamp)" = "$(cat "$stamp")" ]; then
+    return
+  fi
+  if ! wasm32_compiles; then
+    say "installs the target wasm32-unknown-unknown of Rust $(pinned_rust)"
+    if ! { command -v rustup >/dev/null && (cd "$root" && rustup target add wasm32-unknown-unknown); }; then
+      say "rustup can't get it: builds it from Debian's rust-src $(pinned_rust) (half a minute)"
+      build_wasm32
+    fi
+    wasm32_compiles || die "wasm32-unknown-unknown was installed, yet rustc can't compile for it."
+  fi
+  wasm32_stamp >"$stamp"
+}
+
+# Debian's backports have the sources of the very release; its sysroot builds as an ordinary
+# crate. The place is fixed, because crate hashes depend on it.
+build_wasm32() {
+  local place=$WEIR_CACHE/rust-src-$(pinned_rust) sources built libraries
+  rm -rf "$place"
+  (cd "$root" && cargo run -q -p weir-vm -- unpack --suite trixie-backports --version "$(pinned_rust)+" \
+    rust-src "$place") || die "Debian's rust-src $(pinned_rust) can't be had from trixie-backports either."
+  sources=$(find "$place" -path '*/library/sysroot/Cargo.toml' -print -quit)
+  [ -n "$sources" ] || die "rust-src has no library/sysroot."
+  built=$place/target
+  (cd "$root" && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" \
+    __CARGO_DEFAULT_LIB_METADATA=weir CARGO_PROFILE_RELEASE_PANIC=abort CARGO_TARGET_DIR=$built \
+    cargo build --release --locked --target wasm32-unknown-unknown --manifest-path "$sources" \
+    --no-default-features --features compiler-builtins-mem) ||
+    die "the standard library of wasm32-unknown-unknown could not be built; cargo's words are above."
+  libraries=$(cd "$root" && rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib
+  if [ -w "$(dirname "$(dirname "$libraries")")" ]; then
+    mkdir -p "$libraries" && cp "$built"/wasm32-unknown-unknown/release/deps/*.rlib "$libraries"
+  else
+    need_root mkdir -p "$libraries"
+    need_root cp "$built"/wasm32-unknown-unknown/release/deps/*.rlib "$libraries"
+  fi
+}

@@ -7,5 +7,5 @@ mod object;
 mod raw;
 mod userdata;
 
-pub(crate) use encode::{Encoded, Span, encode};
-pub(crate) use userdata::{Userdata, comment_of};
+pub(crate) use encode::{Encoded, encode};
+pub(crate) use userdata::{COMMENT, SET_COMMENT, comment_of};

@@ -28,9 +28,9 @@ impl DestinationKey {
     }
 
     fn fields(&self, nest: &mut Writer) {
+        nest.u16(dest::ADDR_FAMILY, AddressFamily::of(self.address).number());
         nest.bytes(dest::ADDR, &to_inet(self.address));
         nest.be16(dest::PORT, self.port);
-        nest.u16(dest::ADDR_FAMILY, AddressFamily::of(self.address).number());
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer) {
@@ -150,8 +150,9 @@ impl Destination {
     pub fn encode(&self, writer: &mut Writer) {
         writer.nest(attr::DEST, |nest| {
             self.key.fields(nest);
-            self.forward.encode(nest);
+            self.forward.encode_method(nest);
             nest.u32(dest::WEIGHT, self.weight.0);
+            self.forward.encode_tunnel(nest);
             nest.u32(dest::U_THRESH, self.thresholds.upper);
             nest.u32(dest::L_THRESH, self.thresholds.lower);
         });
@@ -292,7 +293,7 @@ mod tests {
         writer.nest(attr::DEST, |nest| {
             nest.bytes(dest::ADDR, &to_inet([10, 0, 1, 1].into()));
             nest.be16(dest::PORT, 80);
-            Forward::Route.encode(nest);
+            Forward::Route.encode_method(nest);
             nest.u32(dest::WEIGHT, 1);
         });
         let entry = DestinationEntry::decode(Attributes::new(writer.as_bytes()), AddressFamily::V4)

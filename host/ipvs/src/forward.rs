@@ -84,9 +84,12 @@ impl Forward {
         }
     }
 
-    /// Tunnel attributes are left out where they would say IP in IP, as kernels before 5.2 have none.
-    pub(crate) fn encode(self, writer: &mut Writer) {
+    pub(crate) fn encode_method(self, writer: &mut Writer) {
         writer.u32(dest::FWD_METHOD, self.method());
+    }
+
+    /// Tunnel attributes are left out where they would say IP in IP, as kernels before 5.2 have none.
+    pub(crate) fn encode_tunnel(self, writer: &mut Writer) {
         let (kind, port, checksum) = match self {
             Self::Tunnel(Tunnel::Gue { port, checksum }) => (dest::TUN_GUE, port.get(), checksum),
             Self::Tunnel(Tunnel::Gre { checksum }) => (dest::TUN_GRE, 0, checksum),
@@ -191,7 +194,8 @@ mod tests {
         #[test]
         fn round_trip(forward in strategy::forward()) {
             let mut writer = Writer::default();
-            forward.encode(&mut writer);
+            forward.encode_method(&mut writer);
+            forward.encode_tunnel(&mut writer);
             prop_assert_eq!(decode(writer.as_bytes()), Ok(forward));
         }
     }

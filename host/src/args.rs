@@ -3,6 +3,8 @@
 
 mod help;
 mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

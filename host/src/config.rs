@@ -90,9 +90,9 @@ pub struct Config {
     /// Policies in the order in which they are asked; each field of a decision comes from the
     /// first that has an opinion on it. The built-in default policy is always the last.
     pub policies: Vec<Policy>,
-    /// What one call of any policy may use.
+    /// What one evaluation of any policy may use; one that goes over is stopped and has no answer.
     pub policy_limits: PolicyLimits,
-    /// IPVS.
+    /// What holds for every service that IPVS balances.
     pub ipvs: Ipvs,
     /// Whose source address is rewritten.
     pub masquerade: Masquerade,
@@ -100,13 +100,13 @@ pub struct Config {
     pub drain: Drain,
     /// How often the kernel is written and looked at.
     pub sync: Sync,
-    /// Health checks.
+    /// Where health checks are answered.
     pub health: Health,
-    /// Metrics.
+    /// Where metrics are served.
     pub metrics: Metrics,
     /// Connection tracking: limits and time-outs of the kernel.
     pub conntrack: Conntrack,
-    /// Log.
+    /// How much is logged, and how it is written.
     pub log: Log,
     /// Folders that the daemon writes.
     pub paths: Paths,

@@ -30,11 +30,11 @@ pub(super) fn decode<T: DeserializeOwned>(root: &mut Node) -> (Option<T>, Vec<Fa
             Ok(value) => return (Some(value), faults),
             Err(error) => error,
         };
-        let left_empty = error.is_for_null(root);
+        let silent = error.is_for_null(root) || error.is_known(root);
         let (text, line) = (error.text(), root.nearest(&error.path).line);
         let shown = error.shown_path();
         let removed = root.remove(&error.path);
-        if !left_empty {
+        if !silent {
             faults.push(Fault { path: shown, line, text });
         }
         if !removed {
@@ -67,6 +67,11 @@ impl Stop {
     fn below(mut self, step: Step) -> Self {
         self.path.prepend(step);
         self
+    }
+
+    /// Whether a field that must be set was there, and was taken out with an error of its own.
+    fn is_known(&self, root: &Node) -> bool {
+        matches!(self.kind, Kind::Missing(_)) && root.at(&self.shown_path()).is_some()
     }
 
     /// A key with nothing after it counts as left out, as in Kubernetes.
@@ -210,9 +215,22 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    /// Fields by position are for formats without names.
+    fn deserialize_struct<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        match &self.value {
+            Value::List(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &visitor)),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        unit_struct seq tuple tuple_struct map identifier ignored_any
     }
 }
 

@@ -67,7 +67,7 @@ fn is_section(node: &Node) -> bool {
 fn unknown(name: &str) -> String {
     let known = FIELDS.iter().map(|field| field.path);
     match nearest(name, known) {
-        Some(meant) => format!("no such field is known; did you mean `{meant}`?"),
-        None => "no such field is known".to_owned(),
+        Some(meant) => format!("kube-proxy v1.36 has no such field; did you mean `{meant}`?"),
+        None => "kube-proxy v1.36 has no such field".to_owned(),
     }
 }

@@ -39,7 +39,7 @@ impl Sync {
                 problems.push(Problem::new(field, "must be more than 0s"));
             }
         }
-        if self.min_sync_period > self.sync_period {
+        if !self.sync_period.is_zero() && self.min_sync_period > self.sync_period {
             let text = format!(
                 "{} is longer than sync.syncPeriod, which is {}",
                 self.min_sync_period, self.sync_period

@@ -104,6 +104,12 @@ impl PolicySettings {
     }
 }
 
+impl FromIterator<(String, String)> for PolicySettings {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(settings: I) -> Self {
+        Self(settings.into_iter().collect())
+    }
+}
+
 impl<'de> Deserialize<'de> for PolicySettings {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let written = BTreeMap::<String, serde_json::Value>::deserialize(from)?;

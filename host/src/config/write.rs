@@ -25,20 +25,27 @@ pub fn to_yaml(config: &Config) -> Result<String, NotWritten> {
     Ok(format!("apiVersion: {API_VERSION}\nkind: {KIND}\n{body}"))
 }
 
-/// Writes [`to_yaml`] to a file; an older one of the name is replaced in one step.
+/// Writes [`to_yaml`] to a file; an older one of the name is replaced in one step. What isn't a
+/// file, such as `/dev/stdout`, is written as it is.
 ///
 /// # Errors
 /// The file can't be written.
 pub fn write_to(config: &Config, path: &Path) -> Result<(), NotWritten> {
     let text = to_yaml(config)?;
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let written = match target.metadata() {
+        Ok(metadata) if !metadata.is_file() => std::fs::write(path, text),
+        _ => replace(&target, text.as_bytes()),
+    };
+    written.map_err(|error| NotWritten::File(path.to_owned(), error))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let write = || {
-        let mut file = std::fs::File::create(&partial)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    };
-    write().map_err(|error| NotWritten::File(path.to_owned(), error))
+    let mut file = std::fs::File::create(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)
 }

@@ -54,8 +54,22 @@ pub(super) fn parse(text: &str) -> Result<Node, NotYaml> {
     })
 }
 
-/// The parser's words without its own mention of the place, which is told in ours.
+/// The parser's words without its own mention of the place and of its options.
 fn one_line(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::{Error, budget::BudgetBreach};
+    match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            return format!("`{key}` is written twice in one map");
+        }
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. }
+        | Error::MultipleDocuments { .. } => {
+            return "one document is expected, and here a second one starts".to_owned();
+        }
+        Error::Budget { .. } | Error::AliasError { .. } => {
+            return "too large, too deep, or too many aliases".to_owned();
+        }
+        _ => {}
+    }
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or(&text);
     text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
@@ -192,7 +206,7 @@ impl Node {
         match &self.value {
             Value::Removed | Value::Null | Value::Bool(false) | Value::Unsigned(0) => true,
             Value::Float(value) => *value == 0.0,
-            Value::Text(text) => text.is_empty() || text == "0s",
+            Value::Text(text) => matches!(text.as_str(), "" | "0" | "0s"),
             Value::List(list) => list.is_empty(),
             Value::Map(map) => map.iter().all(|(_, node)| node.is_zero()),
             Value::Bool(true) | Value::Signed(_) | Value::Unsigned(_) => false,

@@ -1,0 +1,87 @@
+use clap::{CommandFactory as _, Parser as _};
+
+use super::*;
+
+/// The lines of a command's examples, without what a shell does after a `|`.
+fn examples(command: &clap::Command, found: &mut Vec<String>) {
+    let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = help.lines().filter(|line| line.starts_with("  weir "));
+    found.extend(lines.map(|line| line.split('|').next().unwrap_or_default().trim().to_owned()));
+    for sub in command.get_subcommands() {
+        examples(sub, found);
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_example_in_the_help_is_right() {
+    let mut found = Vec::new();
+    examples(&Cli::command(), &mut found);
+    assert!(found.len() > 20, "{found:?}");
+    for line in found {
+        if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn every_command_teaches_by_examples() {
+    for command in
+        Cli::command().get_subcommands().filter(|command| command.get_name() != "version")
+    {
+        let mut found = Vec::new();
+        examples(command, &mut found);
+        assert!(!found.is_empty(), "{}", command.get_name());
+    }
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    let cases = [
+        ("weir run --dataplane iptables", "possible values: auto, ipvs, nftables"),
+        ("weir run --node-name Node", "expected the name of a Node"),
+        ("weir run --policy =x.wasm", "write NAME=FILE"),
+        ("weir run --policy a=", "the file's name is empty"),
+        ("weir run --policy .wasm/..", "write NAME=FILE"),
+        ("weir explain web", "expected NAMESPACE/SERVICE"),
+        ("weir explain default/web/80", "expected NAMESPACE/SERVICE"),
+        ("weir plan --against nothing", "possible values: kernel, empty"),
+        ("weir stauts", "'status'"),
+        ("weir completion tcsh", "possible values: "),
+    ];
+    for (line, want) in cases {
+        let error = Cli::try_parse_from(line.split_whitespace()).unwrap_err().to_string();
+        assert!(error.contains(want), "{line}: {error}");
+    }
+}
+
+#[test]
+fn completion_knows_every_command() {
+    for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish]
+    {
+        let mut script = Vec::new();
+        completion(shell, &mut script).unwrap();
+        let script = String::from_utf8(script).unwrap();
+        for command in Cli::command().get_subcommands() {
+            assert!(script.contains(command.get_name()), "{shell}: {}", command.get_name());
+        }
+    }
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let mut page = Vec::new();
+    man(None, &mut page).unwrap();
+    assert!(String::from_utf8(page).unwrap().contains("Examples:"));
+    let folder = tempfile::tempdir().unwrap();
+    man(Some(&folder.path().join("man1")), &mut Vec::new()).unwrap();
+    for name in ["weir.1", "weir-run.1", "weir-cleanup.1", "weir-config-check.1"] {
+        let page = std::fs::read_to_string(folder.path().join("man1").join(name)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}");
+    }
+}

@@ -93,6 +93,16 @@ fn diff_is_minimal_and_ordered() {
             ],
         ),
         (
+            "hand over: nobody is quiesced before another serves",
+            one(rr(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 0)])),
+            one(rr(&[("10.0.0.1:80", 0), ("10.0.0.2:80", 1), ("10.0.0.3:80", 1)])),
+            &[
+                "set destination tcp 10.96.0.1:80 -> 10.0.0.2:80 weight 1",
+                "add destination tcp 10.96.0.1:80 -> 10.0.0.3:80 weight 1",
+                "set destination tcp 10.96.0.1:80 -> 10.0.0.1:80 weight 0",
+            ],
+        ),
+        (
             "another scheduler: no server is touched",
             a(),
             one(wlc),
@@ -204,6 +214,12 @@ fn safe(
     for key in state.virtuals.keys() {
         prop_assert!(state.elements.contains(&Element::Service(*key)), "{} isn't registered", key);
     }
+    for (key, now) in &state.virtuals {
+        let serves = |in_: &KernelState| in_.virtuals.get(key).is_some_and(has_server);
+        if serves(known) && serves(desired) {
+            prop_assert!(has_server(now), "{} has no server", key);
+        }
+    }
     for address in &state.locals {
         prop_assert!(
             state.elements.contains(&Element::Vip(*address)),
@@ -218,6 +234,10 @@ fn safe(
         }
     }
     Ok(())
+}
+
+fn has_server(it: &Virtual) -> bool {
+    it.destinations.values().any(|weight| weight.0 > 0)
 }
 
 /// All virtual services that `of` has at an address are there with all their servers.

@@ -4,11 +4,15 @@
 //! `net.ipv4.vs.expire_nodest_conn=1` lets the next packet choose another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::Server;
 use crate::state::{KernelState, Key, Virtual, VirtualKey, Weight};
+
+/// The lowest address that a server can have: the start of a range.
+const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Servers that end, each since when (milliseconds since 1970).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Saved {
     /// The virtual service.
     pub key: VirtualKey,
     /// The server.
-    pub to: std::net::SocketAddr,
+    pub to: SocketAddr,
     /// Since when it ends, milliseconds since 1970.
     pub since: u64,
 }
@@ -59,23 +63,30 @@ impl Drains {
     }
 
     /// Keeps unwanted servers of services that stay in `desired`, with weight 0, until they are done.
-    pub fn hold(&mut self, known: &KernelState, desired: &mut KernelState, now: u64) {
-        for (key, have) in &known.virtuals {
-            match desired.virtuals.get_mut(key) {
-                Some(want) if key.protocol.is_connection_oriented() => {
+    /// `keys` are the objects that the two states tell all about.
+    pub fn hold(
+        &mut self,
+        keys: &BTreeSet<Key>,
+        known: &KernelState,
+        desired: &mut KernelState,
+        now: u64,
+    ) {
+        for key in keys {
+            let Key::Virtual(key) = key else { continue };
+            match (known.virtuals.get(key), desired.virtuals.get_mut(key)) {
+                (Some(have), Some(want)) if key.protocol.is_connection_oriented() => {
                     self.hold_one(*key, have, want, now);
                 }
-                // The service itself goes, or never drains: nothing to wait for.
-                _ => self.forget(*key),
+                // The service goes, went, or never drains: nothing to wait for.
+                _ => self.forget(*key, |_| true),
             }
         }
     }
 
     fn hold_one(&mut self, key: VirtualKey, have: &Virtual, want: &mut Virtual, now: u64) {
-        for to in want.destinations.keys() {
-            self.since.remove(&(key, *to));
-            self.done.remove(&(key, *to));
-        }
+        self.forget(key, |to| {
+            want.destinations.contains_key(to) || !have.destinations.contains_key(to)
+        });
         let unwanted: Vec<_> = have
             .destinations
             .keys()
@@ -93,9 +104,15 @@ impl Drains {
         }
     }
 
-    fn forget(&mut self, key: VirtualKey) {
-        self.since.retain(|(of, _), _| *of != key);
-        self.done.retain(|(of, _)| *of != key);
+    /// Forgets those servers of a virtual service that `which` names.
+    fn forget(&mut self, key: VirtualKey, which: impl Fn(&SocketAddr) -> bool) {
+        let ending = self.since.range((key, FIRST)..).map(|(server, _)| *server);
+        let ending = ending.take_while(|(of, _)| *of == key);
+        let forgotten: Vec<_> = ending.filter(|(_, to)| which(to)).collect();
+        for server in forgotten {
+            self.since.remove(&server);
+            self.done.remove(&server);
+        }
     }
 
     /// Takes in how many connections the ending servers have, and says which objects to plan again:

@@ -5,11 +5,14 @@
 //! they want it differently, the oldest service has it (then the first by name).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::num::NonZeroU16;
+use std::ops::RangeInclusive;
 
 use crate::diff::diff;
 use crate::drain::Drains;
 use crate::kernel::{Observation, Outcome, RefusalKind, run};
-use crate::net::ObjectName;
+use crate::net::{ObjectName, Port, Protocol};
 use crate::plan::{Operation, Plan};
 use crate::state::{Base, Element, KernelState, Key, VirtualKey};
 
@@ -165,15 +168,49 @@ impl Ledger {
     /// The steps that give these objects their wanted form. A virtual service that somebody else
     /// made is left out, with all that belongs to it.
     pub fn plan(&self, keys: &BTreeSet<Key>, drains: &mut Drains, now: u64) -> Plan {
-        let known = self.known.only(keys);
-        let mut desired = self.desired(keys);
+        let keys = self.with_company(keys);
+        let known = self.known.only(&keys);
+        let mut desired = self.desired(&keys);
+        self.leave_foreign(&mut desired);
+        drains.hold(&keys, &known, &mut desired, now);
+        diff(&known, &desired)
+    }
+
+    /// These objects, and what stands beside those that turned out to be somebody else's: the
+    /// register must not name them, or the next run would take them for ours.
+    fn with_company(&self, keys: &BTreeSet<Key>) -> BTreeSet<Key> {
+        let foreign = keys.iter().filter_map(|key| match key {
+            Key::Virtual(key) if self.foreign.contains(key) => Some(*key),
+            _ => None,
+        });
+        foreign.flat_map(company).chain(keys.iter().copied()).collect()
+    }
+
+    fn leave_foreign(&self, desired: &mut KernelState) {
+        if self.foreign.is_empty() {
+            return;
+        }
         desired.virtuals.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
             Element::Service(key) => !self.foreign.contains(key),
-            _ => true,
+            // It refuses every port that isn't in our register, theirs too.
+            Element::Vip(address) => self.foreign.range(all_at(*address)).next().is_none(),
+            Element::Hairpin(_) => true,
         });
-        drains.hold(&known, &mut desired, now);
-        diff(&known, &desired)
+        desired.locals.retain(|address| {
+            let nothing_theirs = self.foreign.range(all_at(*address)).next().is_none();
+            nothing_theirs || self.wants_virtual_at(*address)
+        });
+    }
+
+    /// Whether a virtual service at this address is wanted and nobody else's.
+    fn wants_virtual_at(&self, address: IpAddr) -> bool {
+        let range = all_at(address);
+        let wanted = self.holders.range(Key::Virtual(*range.start())..=Key::Virtual(*range.end()));
+        wanted.into_iter().any(|(key, _)| match key {
+            Key::Virtual(key) => !self.foreign.contains(key),
+            _ => false,
+        })
     }
 
     /// Notes what became of a plan; says which objects' state is no longer certain.
@@ -201,11 +238,21 @@ impl Ledger {
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
         let ours = keys.into_iter().filter(|key| differs(*key, &before, &self.known));
-        let others = foreign.symmetric_difference(&self.foreign);
-        let others =
-            others.flat_map(|key| [Key::Virtual(*key), Key::Element(Element::Service(*key))]);
+        let others = foreign.symmetric_difference(&self.foreign).copied().flat_map(company);
         ours.chain(others).collect()
     }
+}
+
+/// A virtual service and what stands beside it.
+fn company(key: VirtualKey) -> [Key; 4] {
+    let beside = [Element::Service(key), Element::Vip(key.address)].map(Key::Element);
+    [Key::Virtual(key), Key::Local(key.address), beside[0], beside[1]]
+}
+
+/// Every virtual service that there can be at an address.
+fn all_at(address: IpAddr) -> RangeInclusive<VirtualKey> {
+    let key = |protocol, port| VirtualKey { address, protocol, port: Port(port) };
+    key(Protocol::Tcp, NonZeroU16::MIN)..=key(Protocol::Sctp, NonZeroU16::MAX)
 }
 
 fn differs(key: Key, a: &KernelState, b: &KernelState) -> bool {

@@ -83,6 +83,11 @@ impl Operation {
         }
     }
 
+    /// Whether it ends new connections to a server that had a share of them.
+    fn quiesces(&self) -> bool {
+        matches!(self, Self::SetDestination(_, _, Weight(0)))
+    }
+
     /// A bounded word for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -126,7 +131,8 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The stages of a plan, in the order in which they run. Within a stage the order has no meaning.
+/// The stages of a plan, in the order in which they run. Within a stage the order has no meaning,
+/// but that servers are quiesced (weight 0) after those that take over from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// The table is there before its elements.
@@ -159,10 +165,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan of these operations, put into the order of their stages (stable within one).
+    /// A plan of these operations, put into the order of their stages (stable within one, but for
+    /// servers that are quiesced: they come last in theirs).
     #[must_use]
     pub fn new(mut operations: Vec<Operation>) -> Self {
-        operations.sort_by_key(Operation::stage);
+        operations.sort_by_key(|it| (it.stage(), it.quiesces()));
         Self { operations }
     }
 

@@ -406,7 +406,8 @@ fn weights_that_are_clamped_or_set_aside() {
 #[test]
 fn affinity() {
     let wish = |seconds| Wish { affinity_seconds: Some(seconds), ..Wish::default() };
-    let cases: Vec<(Option<u32>, Vec<Wish>, Option<u32>, &str)> = vec![
+    type Case<'a> = (Option<u32>, Vec<Wish>, Option<u32>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         (None, vec![], None, "default"),
         (Some(10_800), vec![], Some(10_800), "service"),
         (Some(10_800), vec![wish(0)], None, "a"),

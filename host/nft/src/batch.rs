@@ -296,7 +296,7 @@ impl fmt::Display for Line<'_> {
             Op::DeleteRule { chain, handle } => {
                 write!(f, "delete rule {table} {chain} handle {handle}")
             }
-            Op::AddSet(set) => write!(f, "add set {table} {set}"),
+            Op::AddSet(set) => write!(f, "add {} {table} {set}", set.word()),
             Op::DeleteSet(name) => write!(f, "delete set {table} {name}"),
             Op::FlushSet(name) => write!(f, "flush set {table} {name}"),
             Op::AddElements { set, .. } => write!(f, "add element {table} {}", set.name),

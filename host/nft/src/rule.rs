@@ -226,7 +226,7 @@ impl Rule {
         match field_load_all(fields, Reg::FIRST) {
             Some((exprs, _)) => self.exprs.extend(exprs),
             None => {
-                self.exprs.push(Expr::Other { name: "too many fields for the registers".into() })
+                self.exprs.push(Expr::Other { name: "too many fields for the registers".into() });
             }
         }
         self

@@ -126,14 +126,16 @@ impl Set {
         width(&self.key)
     }
 
-    fn word(&self) -> &'static str {
+    /// `set` or `map`.
+    pub(crate) fn word(&self) -> &'static str {
         if self.kind == SetKind::Set { "set" } else { "map" }
     }
 }
 
 impl fmt::Display for Set {
+    /// The name and the definition: `masq4 { type ipv4_addr . inet_proto . inet_service; }`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {{ type {}", self.word(), self.name, join(&self.key))?;
+        write!(f, "{} {{ type {}", self.name, join(&self.key))?;
         match &self.kind {
             SetKind::Set => {}
             SetKind::Map(data) => write!(f, " : {}", join(data))?,

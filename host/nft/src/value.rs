@@ -54,11 +54,6 @@ impl DataType {
         }
     }
 
-    /// 32-bit registers that it fills.
-    pub(crate) fn slots(self) -> u8 {
-        (self.len() / 4).max(1) as u8
-    }
-
     /// The number that libnftables gives the type (`enum datatypes` in nft's datatype.h): the
     /// kernel only stores it, for listings.
     pub(crate) fn id(self) -> u32 {

@@ -41,7 +41,7 @@ impl Listener {
     /// # Errors
     /// When the kernel refuses the socket or the subscription.
     pub fn open() -> io::Result<Self> {
-        let (mut netlink, _) = open()?;
+        let (netlink, _) = open()?;
         set_receive_room(netlink.as_fd(), RECEIVE)?;
         SockRef::from(&netlink.as_fd()).attach_filter(&only_generations())?;
         netlink.add_membership(NFNLGRP_NFTABLES)?;
@@ -52,7 +52,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the socket fails or the kernel's message makes no sense.
-    pub fn next(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+    pub fn wait(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
         let flags = if timeout.is_zero() { libc::MSG_DONTWAIT } else { 0 };
         if !timeout.is_zero() {
             SockRef::from(&self.netlink.as_fd()).set_read_timeout(Some(timeout))?;

@@ -21,7 +21,7 @@ const DEVICES_MAX: usize = 256;
 /// `NF_LOG_PREFIXLEN` less its NUL.
 const PREFIX_MAX: usize = 127;
 
-pub(super) fn op(op: &Op) -> Result<(), Unsendable> {
+pub(crate) fn op(op: &Op) -> Result<(), Unsendable> {
     match op {
         Op::AddChain(chain) => comment(chain.comment.as_deref()),
         Op::AddRule { rule, .. } | Op::InsertRule { rule, .. } | Op::ReplaceRule { rule, .. } => {

@@ -79,13 +79,13 @@ impl Encoder<'_> {
                 self.put(libc::NFT_MSG_DELTABLE, 0, &object::table(table));
             }
             Op::AddChain(chain) => {
-                self.put(libc::NFT_MSG_NEWCHAIN, CREATE, &object::chain(table, chain))
+                self.put(libc::NFT_MSG_NEWCHAIN, CREATE, &object::chain(table, chain));
             }
             Op::DeleteChain(name) => {
-                self.put(libc::NFT_MSG_DELCHAIN, 0, &object::chain_name(table, name))
+                self.put(libc::NFT_MSG_DELCHAIN, 0, &object::chain_name(table, name));
             }
             Op::FlushChain(name) => {
-                self.put(libc::NFT_MSG_DELRULE, 0, &object::rule_place(table, name, None))
+                self.put(libc::NFT_MSG_DELRULE, 0, &object::rule_place(table, name, None));
             }
             Op::AddRule { chain, rule } => {
                 self.put(libc::NFT_MSG_NEWRULE, APPEND, &object::rule(table, chain, None, rule));
@@ -119,19 +119,19 @@ impl Encoder<'_> {
                 self.put(libc::NFT_MSG_NEWSET, CREATE, &object::set(table, set, id));
             }
             Op::DeleteSet(name) => {
-                self.put(libc::NFT_MSG_DELSET, 0, &object::set_name(table, name))
+                self.put(libc::NFT_MSG_DELSET, 0, &object::set_name(table, name));
             }
             Op::FlushSet(name) => {
                 self.put(libc::NFT_MSG_DELSETELEM, 0, &Elements(object::set_name(table, name)));
             }
             Op::AddElements { set, elements } => {
-                self.elements(libc::NFT_MSG_NEWSETELEM, CREATE, set, elements)
+                self.elements(libc::NFT_MSG_NEWSETELEM, CREATE, set, elements);
             }
             Op::CreateElements { set, elements } => {
-                self.elements(libc::NFT_MSG_NEWSETELEM, EXCLUSIVE, set, elements)
+                self.elements(libc::NFT_MSG_NEWSETELEM, EXCLUSIVE, set, elements);
             }
             Op::DeleteElements { set, elements } => {
-                self.elements(libc::NFT_MSG_DELSETELEM, 0, set, elements)
+                self.elements(libc::NFT_MSG_DELSETELEM, 0, set, elements);
             }
             Op::AddFlowtable(flowtable) => {
                 self.put(uapi::NFT_MSG_NEWFLOWTABLE, CREATE, &object::flowtable(table, flowtable));

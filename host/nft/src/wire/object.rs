@@ -92,7 +92,7 @@ pub(super) fn set(table: &Table, set: &Set, id: u32) -> raw::Set {
             it.u32(sys::NFTNL_SET_DATA_TYPE, type_id(data));
             it.u32(sys::NFTNL_SET_DATA_LEN, width(data) as u32);
         }
-        SetKind::VerdictMap => it.u32(sys::NFTNL_SET_DATA_TYPE, libc::NFT_DATA_VERDICT as u32),
+        SetKind::VerdictMap => it.u32(sys::NFTNL_SET_DATA_TYPE, libc::NFT_DATA_VERDICT),
     }
     if let Some(timeout) = set.timeout {
         it.u64(sys::NFTNL_SET_TIMEOUT, timeout.as_millis() as u64);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_core::wish::{Refusal, Wish};
 
-use crate::{Failure, PolicyName};
+use crate::Failure;
 
 /// Names the inputs of a decision by revision, so that a kept answer is found without building
 /// the view. Any numbers do that change whenever what they stand for does.
@@ -36,10 +36,10 @@ impl RevisionKey {
 /// What every policy of the chain said, each list in the chain's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Unchecked answers; those of failed policies that have a last good one are among them.
-    pub wishes: Vec<(PolicyName, Wish)>,
+    /// Unchecked answers by policy, ready to be checked; those of failed policies that have a last good one are among them.
+    pub wishes: Vec<(String, Wish)>,
     /// Policies that don't answer for this service port.
-    pub refusals: Vec<(PolicyName, Refusal)>,
+    pub refusals: Vec<(String, Refusal)>,
     /// Policies that failed.
     pub failures: Vec<Failure>,
     /// Whether no guest was asked: nothing can differ from the last time.

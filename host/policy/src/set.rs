@@ -215,14 +215,14 @@ impl PolicySet {
 fn add(answers: &mut Answers, slot: &Slot, key: &RevisionKey, reply: Reply) {
     let policy = Arc::clone(&slot.name);
     match reply {
-        Reply::Wish(wish) => answers.wishes.push((policy, Wish::clone(&wish))),
-        Reply::Refusal(refusal) => answers.refusals.push((policy, refusal)),
+        Reply::Wish(wish) => answers.wishes.push((policy.to_string(), Wish::clone(&wish))),
+        Reply::Refusal(refusal) => answers.refusals.push((policy.to_string(), refusal)),
         Reply::Failed(Failed { kind, message }) => {
             let last_good = lock(&slot.memory).last_good(&key.service_port);
             let stood_in = last_good.is_some();
             if let Some(wish) = last_good {
                 slot.stood_in();
-                answers.wishes.push((Arc::clone(&policy), Wish::clone(&wish)));
+                answers.wishes.push((policy.to_string(), Wish::clone(&wish)));
             }
             answers.failures.push(Failure { policy, kind, message, stood_in });
         }

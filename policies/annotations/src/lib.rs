@@ -1,1 +1,80 @@
-//! Filled in by the next commits.
+//! Lets the owners of a Service say how it is balanced, by annotations on the Service, else on
+//! its Namespace.
+//!
+//! | annotation | value |
+//! |---|---|
+//! | `weir.dev/dataplane` | `ipvs` or `nftables` |
+//! | `weir.dev/scheduler` | `rr`, `wrr`, `lc`, … |
+//! | `weir.dev/scheduler-flags` | `mh-port`, `mh-fallback`, `sh-port`, `sh-fallback`, separated by commas |
+//! | `weir.dev/weights` | `SELECTOR=WEIGHT` separated by commas; see [`weights`] |
+//! | `weir.dev/offload-after-packets` | `never` or a number from 1 |
+//! | `weir.dev/offload-interfaces` | `eth0`, `eth*`, `group:uplink`, separated by commas; `!` before one leaves it out |
+//!
+//! A value that can't be read is named in the note together with what is allowed; the other
+//! annotations hold. With nothing left to decide it is the reason of a refusal.
+
+mod values;
+pub mod weights;
+
+use weir_policy::{Config, Decision, Node, Policy, Refusal, ServiceView};
+
+/// The policy. It has no configuration.
+pub struct Annotations;
+
+/// What reads one annotation into the decision; its error says what is allowed.
+type Read = fn(&str, &ServiceView, Decision) -> Result<Decision, String>;
+
+const ANNOTATIONS: [(&str, Read); 6] = [
+    ("weir.dev/dataplane", |text, _, decision| {
+        values::one_of(text, &values::DATAPLANES).map(|name| decision.dataplane(name))
+    }),
+    ("weir.dev/scheduler", |text, _, decision| {
+        values::one_of(text, &values::SCHEDULERS).map(|name| decision.scheduler(name))
+    }),
+    ("weir.dev/scheduler-flags", |text, _, decision| {
+        let scheduler_flags = Some(values::flags(text)?);
+        Ok(Decision { scheduler_flags, ..decision })
+    }),
+    ("weir.dev/weights", |text, view, decision| weights::apply(text, view, decision)),
+    ("weir.dev/offload-after-packets", |text, _, decision| {
+        let offload = Some(values::offload(text)?);
+        Ok(Decision { offload, ..decision })
+    }),
+    ("weir.dev/offload-interfaces", |text, _, decision| {
+        let interfaces = Some(values::interfaces(text)?);
+        Ok(Decision { interfaces, ..decision })
+    }),
+];
+
+impl Policy for Annotations {
+    fn configure(config: &Config, _node: &Node) -> Result<Self, String> {
+        config.only(&[]).map(|()| Self)
+    }
+
+    fn decide(&self, view: &ServiceView) -> Result<Decision, Refusal> {
+        let (mut decision, mut problems) = (Decision::new(), Vec::new());
+        for (name, read) in ANNOTATIONS {
+            let Some(text) = view.annotation(name) else { continue };
+            match read(text.trim(), view, decision.clone()) {
+                Ok(more) => decision = more,
+                Err(allowed) => problems.push(format!("{name}: {text:?}: {allowed}")),
+            }
+        }
+        answer(decision, &problems)
+    }
+}
+
+fn answer(decision: Decision, problems: &[String]) -> Result<Decision, Refusal> {
+    let nothing = decision == Decision::new();
+    match (nothing, problems.is_empty()) {
+        (true, true) => Err(Refusal::NotMine),
+        (true, false) => Err(Refusal::Reason(problems.join("; "))),
+        (false, true) => Ok(decision),
+        (false, false) => Ok(decision.note(problems.join("; "))),
+    }
+}
+
+weir_policy::export!(Annotations);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! `weir.dev/weights`: which endpoints get which share.
+//!
+//! A list of `SELECTOR=WEIGHT`, separated by commas, weights from 0 to 65535. For each endpoint
+//! the first selector that fits counts; one that none fits keeps weight 1.
+//!
+//! | selector | endpoints |
+//! |---|---|
+//! | `10.0.0.1`, `2001:db8::1` | of this address |
+//! | `10.0.0.1:8080`, `[2001:db8::1]:8080` | of this address and port |
+//! | `node:NAME` | on this node |
+//! | `zone:NAME` | in this zone |
+//! | `local` | on the node that decides |
+//! | `*` | all |
+
+use std::net::{IpAddr, SocketAddr};
+
+use weir_policy::{Decision, Endpoint, ServiceView};
+
+use crate::values::list;
+
+const MOST: u32 = 65_535;
+
+/// Which endpoints a weight is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Selector<'a> {
+    Address(IpAddr),
+    Socket(SocketAddr),
+    Node(&'a str),
+    Zone(&'a str),
+    Local,
+    All,
+}
+
+/// Sets the weights that `text` gives to the endpoints in view.
+///
+/// # Errors
+/// What is allowed, when `text` can't be read.
+pub fn apply(text: &str, view: &ServiceView, decision: Decision) -> Result<Decision, String> {
+    let rules: Vec<(Selector<'_>, u32)> = list(text).map(rule).collect::<Result<_, _>>()?;
+    if rules.is_empty() {
+        return Err(format!("no weight in it: {}", allowed()));
+    }
+    let weigh = |decision: Decision, endpoint: &Endpoint| {
+        let fitting = rules.iter().find(|(selector, _)| selector.fits(endpoint));
+        fitting.map_or(decision.clone(), |(_, weight)| decision.weight(endpoint, *weight))
+    };
+    Ok(view.endpoints.iter().fold(decision, weigh))
+}
+
+fn rule(entry: &str) -> Result<(Selector<'_>, u32), String> {
+    let wrong = || format!("{entry:?} can't be read: {}", allowed());
+    let (selector, weight) = entry.rsplit_once('=').ok_or_else(wrong)?;
+    let weight = weight.trim().parse().ok().filter(|weight| *weight <= MOST).ok_or_else(wrong)?;
+    Ok((Selector::read(selector.trim()).ok_or_else(wrong)?, weight))
+}
+
+fn allowed() -> String {
+    format!(
+        "write SELECTOR=WEIGHT, the selector ADDRESS, ADDRESS:PORT, node:NAME, zone:NAME, local \
+         or *, the weight 0 to {MOST}"
+    )
+}
+
+impl<'a> Selector<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let named = |prefix| text.strip_prefix(prefix).filter(|name: &&str| !name.is_empty());
+        match text {
+            "*" => Some(Self::All),
+            "local" => Some(Self::Local),
+            _ if text.starts_with("node:") => named("node:").map(Self::Node),
+            _ if text.starts_with("zone:") => named("zone:").map(Self::Zone),
+            _ => {
+                let address = text.parse().ok().map(Self::Address);
+                address.or_else(|| text.parse().ok().map(Self::Socket))
+            }
+        }
+    }
+
+    fn fits(&self, endpoint: &Endpoint) -> bool {
+        let address = endpoint.address.parse::<IpAddr>();
+        match self {
+            Self::Address(wanted) => address.is_ok_and(|address| address == *wanted),
+            Self::Socket(wanted) => {
+                address.is_ok_and(|address| SocketAddr::new(address, endpoint.port) == *wanted)
+            }
+            Self::Node(wanted) => endpoint.node.as_deref() == Some(*wanted),
+            Self::Zone(wanted) => endpoint.zone.as_deref() == Some(*wanted),
+            Self::Local => endpoint.local,
+            Self::All => true,
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Defaults, file, flags: who wins, where relative paths start, and what `weir config` prints.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,7 @@
-//! Random configuration: no text makes the reader panic, and what is written reads back.
+//! Random configuration: no text makes the reader panic, and what is taken
+//! and written reads back.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 use std::path::{Path, PathBuf};
 
@@ -7,8 +10,16 @@ use weir::config::{Config, Overrides, parse, to_yaml};
 
 fn reads(text: &str) {
     let loaded = parse(Path::new("/etc/weir/weir.yaml"), text, &Overrides::default());
-    if let Err(errors) = loaded {
-        assert!(!errors.to_string().is_empty());
+    match loaded {
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+        Ok((config, _)) => {
+            let again = parse(
+                Path::new("/etc/weir/weir.yaml"),
+                &to_yaml(&config).unwrap(),
+                &Overrides::default(),
+            );
+            assert_eq!(again, Ok((config, vec![])));
+        }
     }
 }
 

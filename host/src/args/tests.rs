@@ -41,6 +41,14 @@ fn every_command_teaches_by_examples() {
 }
 
 #[test]
+fn the_environment_names_the_node_as_daemon_sets_do() {
+    let command = Cli::command();
+    let run = command.find_subcommand("run").unwrap();
+    let name = run.get_arguments().find(|argument| argument.get_id() == "node_name").unwrap();
+    assert_eq!(name.get_env(), Some(std::ffi::OsStr::new("NODE_NAME")));
+}
+
+#[test]
 fn wrong_words_are_refused() {
     let cases = [
         ("weir run --dataplane iptables", "possible values: auto, ipvs, nftables"),

@@ -42,7 +42,7 @@ pub(super) struct NotYaml {
 /// Reads one document.
 pub(super) fn parse(text: &str) -> Result<Node, NotYaml> {
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_documents: 1, max_depth: 64, max_nodes: 100_000 },
+        budget: serde_saphyr::budget! { max_documents: 1, max_depth: 64, max_nodes: 20_000 },
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,

@@ -45,7 +45,7 @@ pub enum Op {
         /** The rule. */
         rule: Rule,
     },
-    /// A rule in the place of another.
+    /// A rule in the place of another, whose handle it keeps.
     ReplaceRule {
         /** The chain. */
         chain: Name,

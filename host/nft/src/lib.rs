@@ -88,8 +88,12 @@ mod error;
 pub mod expr;
 mod fake;
 mod flowtable;
+#[doc(hidden)]
+pub mod fuzz;
 mod name;
 mod read;
+#[cfg(test)]
+mod roundtrip;
 mod rule;
 mod set;
 mod socket;

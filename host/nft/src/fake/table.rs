@@ -40,12 +40,15 @@ impl FakeTable {
                 self.chain(name)?.rules.clear();
                 Ok(())
             }
-            Op::AddRule { chain, rule } => self.put_rule(chain, rule, |rules| Some(rules.len())),
-            Op::InsertRule { chain, rule } => self.put_rule(chain, rule, |_| Some(0)),
+            Op::AddRule { chain, rule } => {
+                self.put_rule(chain, rule, |rules| Some((rules.len(), None)))
+            }
+            Op::InsertRule { chain, rule } => self.put_rule(chain, rule, |_| Some((0, None))),
             Op::ReplaceRule { chain, handle, rule } => self.put_rule(chain, rule, |rules| {
                 let at = rules.iter().position(|rule| rule.handle == *handle)?;
                 rules.remove(at);
-                Some(at)
+                // Linux gives the new rule the old one's handle.
+                Some((at, Some(*handle)))
             }),
             Op::DeleteRule { chain, handle } => {
                 let rules = &mut self.chain(chain)?.rules;
@@ -107,7 +110,7 @@ impl FakeTable {
         &mut self,
         chain: &Name,
         rule: &Rule,
-        place: impl FnOnce(&mut Vec<RuleState>) -> Option<usize>,
+        place: impl FnOnce(&mut Vec<RuleState>) -> Option<(usize, Option<Handle>)>,
     ) -> Result<(), No> {
         self.chain(chain)?;
         for (index, expr) in rule.exprs.iter().enumerate() {
@@ -116,9 +119,10 @@ impl FakeTable {
             self.check_expr(expr).map_err(|errno| No { errno, culprit: Some(culprit()) })?;
         }
         self.last_handle += 1;
-        let handle = self.last_handle;
+        let next = self.last_handle;
         let rules = &mut self.chain(chain)?.rules;
-        let at = place(rules).ok_or(libc::ENOENT)?;
+        let (at, kept) = place(rules).ok_or(libc::ENOENT)?;
+        let handle = kept.unwrap_or(next);
         rules.insert(at, RuleState { handle, rule: rule.clone() });
         Ok(())
     }

@@ -95,7 +95,7 @@ pub(crate) fn set(attrs: Attrs<'_>) -> Result<OrForeign<Set>, DecodeError> {
 const NFT_SET_OBJECT: u32 = 0x40;
 
 fn map_kind(attrs: Attrs<'_>) -> Result<Option<SetKind>, DecodeError> {
-    if attrs.u32(uapi::NFTA_SET_DATA_TYPE)? == Some({ libc::NFT_DATA_VERDICT }) {
+    if attrs.u32(uapi::NFTA_SET_DATA_TYPE)? == Some(libc::NFT_DATA_VERDICT) {
         return Ok(Some(SetKind::VerdictMap));
     }
     Ok(types(attrs, uapi::NFTA_SET_DATA_TYPE, uapi::NFTA_SET_DATA_LEN)?.map(SetKind::Map))

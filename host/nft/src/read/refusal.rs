@@ -8,8 +8,7 @@ use crate::{
     Culprit, DecodeError, Op,
     read::attr::{fixed, text},
     uapi::{
-        NFTA_LIST_ELEM, NFTA_RULE_EXPRESSIONS, NFTA_SET_ELEM_LIST_ELEMENTS, NLMSGERR_ATTR_MSG,
-        NLMSGERR_ATTR_OFFS,
+        NFTA_RULE_EXPRESSIONS, NFTA_SET_ELEM_LIST_ELEMENTS, NLMSGERR_ATTR_MSG, NLMSGERR_ATTR_OFFS,
     },
 };
 
@@ -90,10 +89,9 @@ fn place_in_list(message: &[u8], list: u16, offset: usize) -> Option<usize> {
     let attrs = message.get(HEADER + 4..)?;
     let base = message.as_ptr() as usize;
     let members = Attrs::new(attrs).nested(list).ok()??;
-    members.iter().map_while(Result::ok).filter(|(kind, _)| *kind == NFTA_LIST_ELEM).position(
-        |(_, value)| {
-            let start = value.as_ptr() as usize - base - 4;
-            (start..start + 4 + value.len()).contains(&offset)
-        },
-    )
+    // libnftnl numbers the members; the kernel doesn't look at their types.
+    members.iter().map_while(Result::ok).position(|(_, value)| {
+        let start = value.as_ptr() as usize - base - 4;
+        (start..start + 4 + value.len()).contains(&offset)
+    })
 }

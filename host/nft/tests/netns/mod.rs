@@ -10,7 +10,7 @@ const INSIDE: &str = "WEIR_NFT_TEST_IN_NETNS";
 
 /// Runs a test in a new network namespace. `name` is the test's, for running it again inside a
 /// user namespace when this process may not make a network namespace.
-pub fn isolated(name: &str, test: impl FnOnce() + Send + 'static) {
+pub(crate) fn isolated(name: &str, test: impl FnOnce() + Send + 'static) {
     if std::env::var_os(INSIDE).is_some() {
         // The user namespace and its network namespace are this test's alone.
         return test();
@@ -52,7 +52,7 @@ fn in_user_namespace(name: &str, errno: rustix::io::Errno) {
 }
 
 /// What a command prints; it must succeed.
-pub fn run(command: &str, args: &[&str]) -> String {
+pub(crate) fn run(command: &str, args: &[&str]) -> String {
     let output =
         Command::new(command).args(args).output().unwrap_or_else(|e| panic!("run {command}: {e}"));
     assert!(
@@ -64,10 +64,10 @@ pub fn run(command: &str, args: &[&str]) -> String {
 }
 
 /// The table as nft lists it.
-pub fn listing(table: &Table) -> String {
+pub(crate) fn listing(table: &Table) -> String {
     run("nft", &["-nn", "list", "table", &table.family.to_string(), table.name.as_str()])
 }
 
-pub fn weir() -> Table {
+pub(crate) fn weir() -> Table {
     Table { family: Family::Inet, name: Name::literal("weir") }
 }

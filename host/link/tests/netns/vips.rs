@@ -11,7 +11,11 @@ use crate::world::{
 
 pub(crate) const CHECKS: &[Check] = &[
     Check::new("VIP routes make local, are listed, and go", routes_come_and_go),
-    Check::with("a VIP route may be on a dummy that is down", Needs::Dummy, route_on_dummy),
+    Check::with(
+        "a VIP route may be on a dummy (an IPv6 one if it is up), and moves",
+        Needs::Dummy,
+        route_on_dummy,
+    ),
     Check::new("10,000 VIP routes in few sends, all verdicts heard", ten_thousand),
     Check::new("one refused operation doesn't stop the others", one_refused),
     Check::new("a node's own address and a foreign route survive ours", others_survive),
@@ -48,6 +52,13 @@ fn routes_come_and_go() -> Outcome {
 fn route_on_dummy() -> Outcome {
     let mut links = open()?;
     let (dummy, _) = links.ensure_dummy(&weir_link::LinkName::new("weir0")?)?;
+    // IPv4 takes a device that is down, IPv6 refuses it (ENETDOWN).
+    let [v4, v6] = vips().map(|vip| VipRoute { link: dummy, ..VipRoute::new(vip) });
+    let outcomes = links.apply(&[Op::PutRoute(v4), Op::PutRoute(v6)]);
+    ensure!(matches!(outcomes[0], Ok(Change::Made)), "{:?}", outcomes[0]);
+    let refused = outcomes[1].as_ref().err().and_then(weir_link::Error::errno);
+    ensure!(refused == Some(libc::ENETDOWN), "{:?}", outcomes[1]);
+    ip(&["link", "set", "weir0", "up"])?;
     let on_dummy = vips().map(|vip| VipRoute { link: dummy, ..VipRoute::new(vip) });
     for outcome in links.apply(&on_dummy.map(Op::PutRoute)) {
         outcome?;

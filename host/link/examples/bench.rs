@@ -1,0 +1,259 @@
+//! What the address dumps and the VIPs of this crate cost, as ratios of one run.
+//!
+//! Made for a guest whose clock counts instructions (one vCPU): there a repeat agrees within one
+//! per cent, elsewhere the ratios are only a hint. Run as root on a kernel with dummy devices; it
+//! makes a network namespace. Exits non-zero when a promised ratio doesn't hold.
+
+#![allow(clippy::print_stdout, reason = "its lines are what it is for")]
+
+use std::error::Error;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::thread::UnshareFlags;
+use weir_link::{
+    Change, LinkIndex, LinkName, Links, LocalAddresses, Op, Options, Vip, VipRoute, Watcher,
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const DUMMIES: u32 = 250;
+const ADDRESSES: usize = 19_757;
+const VIPS: u32 = 10_000;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(missed) => {
+            println!("{missed} missed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("not ok - {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Outcome<usize> {
+    #[allow(unsafe_code, reason = "rustix can't know that no other thread relies on this one's")]
+    // SAFETY: only the file table would be dangerous to unshare; this takes a network namespace.
+    unsafe {
+        rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)?;
+    }
+    let mut links = Links::open(Duration::from_secs(300))?;
+    let dummies = furnish(&mut links)?;
+    let mut table = Table::default();
+    dumps(&mut links, &dummies, &mut table)?;
+    let steady = steady_state(&mut links, dummies[0])?;
+    table.count("dumps in steady state, 1,000 changes", steady, 0);
+    vips(&mut links, &mut table)?;
+    Ok(table.missed)
+}
+
+/// 250 dummies beside loopback, with addresses of both families on each.
+fn furnish(links: &mut Links) -> Outcome<Vec<LinkIndex>> {
+    let mut dummies = Vec::new();
+    for i in 0..DUMMIES {
+        dummies.push(links.ensure_dummy(&LinkName::new(&format!("bench{i}"))?)?.0);
+    }
+    let missing = ADDRESSES - links.dump_addresses()?.len();
+    let mut ops = Vec::with_capacity(missing);
+    for i in 0..missing as u32 {
+        let vip = if i % 2 == 0 {
+            Vip::new(Ipv4Addr::from(0x0a00_0000 + i + 1).into())?
+        } else {
+            Vip::new(Ipv6Addr::from((0xfd00_u128 << 112) + u128::from(i)).into())?
+        };
+        ops.push(Op::Bind(vip, dummies[(i as usize / 2) % dummies.len()]));
+    }
+    all_made(links, &ops)?;
+    let (count, of_links) = (links.dump_addresses()?.len(), links.dump_links()?.len());
+    if (count, of_links) != (ADDRESSES, DUMMIES as usize + 1) {
+        return Err(format!("{count} addresses on {of_links} links").into());
+    }
+    println!("# {count} addresses on {of_links} links");
+    Ok(dummies)
+}
+
+fn all_made(links: &mut Links, ops: &[Op]) -> Outcome {
+    for outcome in links.apply(ops) {
+        if outcome? != Change::Made {
+            return Err("there already".into());
+        }
+    }
+    Ok(())
+}
+
+fn dumps(links: &mut Links, dummies: &[LinkIndex], table: &mut Table) -> Outcome {
+    let floor = best(5, receive_only)?;
+    table.line("receive-only floor", floor, floor);
+    let filtered = best(5, || Ok(assert_count(links.local_addresses()?.len(), ADDRESSES - 2)?))?;
+    table.at_most("decoded, filtered, as a sorted set", filtered, floor, 1.2);
+    let stored = best(5, || {
+        let mut view = LocalAddresses::default();
+        view.load(&links.dump_addresses()?);
+        Ok(assert_count(view.len(), ADDRESSES)?)
+    })?;
+    table.at_most("stored view, from empty", stored, floor, 1.6);
+    let stream = rtnetlink_stream()?;
+    table.at_least("rtnetlink's stream", stream, filtered, 4.0);
+    let one = best(5, || Ok(assert_count(links.dump_addresses_on(dummies[7])?.len(), 79)?))?;
+    table.line("one link, filtered by the kernel", one, filtered);
+    let each = best(1, || dump_for_each(links, dummies))?;
+    table.at_least("a full dump for each link", each, filtered, 200.0);
+    Ok(())
+}
+
+fn assert_count(got: usize, want: usize) -> Result<(), String> {
+    if got.abs_diff(want) <= 1 { Ok(()) } else { Err(format!("{got} addresses, not {want}")) }
+}
+
+/// The kernel's own cost: ask, and receive until the end without looking inside.
+fn receive_only() -> Outcome {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    let mut request = vec![24, 0, 0, 0, 22, 0, 1, 3, 1, 0, 0, 0, 0, 0, 0, 0];
+    request.extend_from_slice(&[0; 8]);
+    socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
+    let mut buffer = vec![0u8; 64 * 1024];
+    loop {
+        let (len, _) = socket.recv_from(&mut &mut buffer[..], 0)?;
+        // The end (NLMSG_DONE with its number) is the last message of a datagram.
+        let end = len.checked_sub(20).and_then(|at| buffer.get(at..at + 6));
+        if end == Some(&[20, 0, 0, 0, 3, 0]) {
+            return Ok(());
+        }
+    }
+}
+
+/// What a proxy does that asks for one interface's addresses after the other's.
+fn dump_for_each(links: &mut Links, dummies: &[LinkIndex]) -> Outcome {
+    let loopback = LinkIndex::LOOPBACK;
+    let mut found = 0;
+    for link in dummies.iter().copied().chain([loopback]) {
+        found += links.dump_addresses()?.iter().filter(|a| a.link == link).count();
+    }
+    Ok(assert_count(found, ADDRESSES)?)
+}
+
+fn rtnetlink_stream() -> Outcome<Duration> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        let connection = tokio::spawn(connection);
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let start = Instant::now();
+            let mut stream = std::pin::pin!(handle.address().get().execute());
+            let mut count = 0;
+            while stream.try_next().await?.is_some() {
+                count += 1;
+            }
+            best = best.min(start.elapsed());
+            assert_count(count, ADDRESSES)?;
+        }
+        connection.abort();
+        Ok(best)
+    })
+}
+
+/// Dumps that the watcher took while a thousand addresses came and went.
+fn steady_state(links: &mut Links, dummy: LinkIndex) -> Outcome<u64> {
+    let watcher = Watcher::spawn(Options::default())?;
+    let state = watcher.state();
+    wait(|| state.borrow().current)?;
+    let before = state.borrow().counters;
+    for i in 0..500u32 {
+        let vip = Vip::new(Ipv4Addr::from(0xac10_0001 + i).into())?;
+        all_made(links, &[Op::Bind(vip, dummy), Op::Unbind(vip, dummy)])?;
+    }
+    wait(|| state.borrow().counters.events >= before.events + 1000)?;
+    let after = state.borrow().counters;
+    Ok(after.dumps - before.dumps)
+}
+
+fn wait(mut good: impl FnMut() -> bool) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !good() {
+        if Instant::now() > deadline {
+            return Err("the watcher didn't come to it".into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn vips(links: &mut Links, table: &mut Table) -> Outcome {
+    let vips: Vec<Vip> = (0..VIPS)
+        .map(|i| Vip::new(Ipv4Addr::from(0x0a60_0001 + i).into()))
+        .collect::<Result<_, _>>()?;
+    let (dummy, _) = links.ensure_dummy(&LinkName::new("weir0")?)?;
+    let puts: Vec<Op> = vips.iter().map(|vip| Op::PutRoute(VipRoute::new(*vip))).collect();
+    let removals: Vec<Op> = vips.iter().map(|vip| Op::RemoveRoute(*vip)).collect();
+    let binds: Vec<Op> = vips.iter().map(|vip| Op::Bind(*vip, dummy)).collect();
+    let before = links.traffic().sends;
+    let routes = best(1, || all_made(links, &puts))?;
+    let sends = links.traffic().sends - before;
+    println!("# {VIPS} routes in {sends} sends");
+    table.line("10,000 VIPs as local routes", routes, routes);
+    let removed = best(1, || all_made(links, &removals))?;
+    table.line("… and removed", removed, routes);
+    let bound = best(1, || all_made(links, &binds))?;
+    table.at_least("10,000 VIPs as addresses on a dummy", bound, routes, 10.0);
+    Ok(())
+}
+
+fn best(times: u32, mut work: impl FnMut() -> Outcome) -> Outcome<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..times {
+        let start = Instant::now();
+        work()?;
+        best = best.min(start.elapsed());
+    }
+    Ok(best)
+}
+
+#[derive(Default)]
+struct Table {
+    missed: usize,
+}
+
+impl Table {
+    fn line(&self, what: &str, took: Duration, base: Duration) {
+        println!("     {what:<46} {:>10.3} ms {:>9.3}", millis(took), ratio(took, base));
+    }
+
+    fn at_most(&mut self, what: &str, took: Duration, base: Duration, bound: f64) {
+        let got = ratio(took, base);
+        self.gate(got <= bound);
+        println!("  ≤{bound} {what:<46} {:>10.3} ms {got:>9.3}", millis(took));
+    }
+
+    fn at_least(&mut self, what: &str, took: Duration, base: Duration, bound: f64) {
+        let got = ratio(took, base);
+        self.gate(got >= bound);
+        println!("≥{bound:>4} {what:<46} {:>10.3} ms {got:>9.3}", millis(took));
+    }
+
+    fn count(&mut self, what: &str, got: u64, want: u64) {
+        self.gate(got == want);
+        println!("   ={want} {what:<46} {got:>13}");
+    }
+
+    fn gate(&mut self, held: bool) {
+        self.missed += usize::from(!held);
+        print!("{}", if held { "ok - " } else { "not ok - " });
+    }
+}
+
+fn millis(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}
+
+fn ratio(took: Duration, base: Duration) -> f64 {
+    took.as_secs_f64() / base.as_secs_f64()
+}

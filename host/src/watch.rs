@@ -1,0 +1,25 @@
+//! Where Kubernetes objects come in: every source ends in the [`Change`]s of the model.
+//!
+//! Kubernetes words end in this room. [`convert`] is pure and serves every source; [`manifests`]
+//! is the source that reads a directory.
+
+use weir_core::model::Change;
+
+pub mod convert;
+pub mod key;
+pub mod manifests;
+pub mod problem;
+
+pub use key::Key;
+pub use problem::{Problem, Report};
+
+/// What a source tells the rest of weir, in the order in which it is to be taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// These objects came, changed or went. Never empty; only what differs from what was last told.
+    Changes(Vec<Change>),
+    /// Everything that was there at the start has been told. Comes once.
+    Synced,
+    /// What turned out to be wrong, and what was mended, since the last report. Never empty.
+    Report(Report),
+}

@@ -1,0 +1,21 @@
+//! From Kubernetes' types to the model's: what can't be meant is left out and named, the rest goes on.
+//!
+//! Pure, and the same for every source. An API server has already refused most of what is checked
+//! here; a manifest directory has nobody in front of it.
+
+mod address;
+mod fault;
+mod meta;
+mod node;
+mod port;
+mod service;
+mod service_port;
+mod slice;
+
+pub use fault::{Converted, Fault, Verdict};
+pub use node::{namespace, node};
+pub use service::service;
+pub use slice::slice;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! From one document to the objects in it: kinds, lists, and who is meant where little can be read. Pure.
+
+use std::collections::btree_map::Entry;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::de::DeserializeOwned;
+use weir_core::model::Change;
+use weir_core::net::ObjectName;
+
+use super::de;
+use super::parse::{Found, Parsed};
+use super::tree::{Node, Tree};
+use crate::watch::convert::{self, Converted, Verdict};
+use crate::watch::key::Key;
+use crate::watch::problem::Problem;
+
+/// Where a document stands.
+pub(super) struct Origin<'a> {
+    pub(super) file: &'a Path,
+    pub(super) document: usize,
+    pub(super) lines_before: usize,
+}
+
+/// Takes what a document says into `parsed`.
+pub(super) fn read_document(tree: &Tree, origin: &Origin<'_>, parsed: &mut Parsed) {
+    if !matches!(tree.node, Node::Null) {
+        Item { tree, origin, name: String::new(), inherited: None }.read(parsed);
+    }
+}
+
+/// A kind that weir reads.
+#[derive(Clone, Copy)]
+enum Kind {
+    Service,
+    Slice,
+    Namespace,
+    Node,
+}
+
+/// What `apiVersion` and `kind` stand for.
+enum Meaning {
+    Object(Kind),
+    ListOf(Option<(&'static str, &'static str)>),
+    Outdated(&'static str),
+    Foreign,
+}
+
+const DISCOVERY: &str = "discovery.k8s.io/v1";
+
+fn meaning(api_version: &str, kind: &str) -> Meaning {
+    match (api_version, kind) {
+        ("v1", "Service") => Meaning::Object(Kind::Service),
+        ("v1", "Namespace") => Meaning::Object(Kind::Namespace),
+        ("v1", "Node") => Meaning::Object(Kind::Node),
+        (DISCOVERY, "EndpointSlice") => Meaning::Object(Kind::Slice),
+        ("v1", "List") => Meaning::ListOf(None),
+        ("v1", "ServiceList") => Meaning::ListOf(Some(("v1", "Service"))),
+        ("v1", "NamespaceList") => Meaning::ListOf(Some(("v1", "Namespace"))),
+        ("v1", "NodeList") => Meaning::ListOf(Some(("v1", "Node"))),
+        (DISCOVERY, "EndpointSliceList") => Meaning::ListOf(Some((DISCOVERY, "EndpointSlice"))),
+        ("discovery.k8s.io/v1beta1", "EndpointSlice" | "EndpointSliceList") => {
+            Meaning::Outdated(DISCOVERY)
+        }
+        _ => Meaning::Foreign,
+    }
+}
+
+/// A document, or one item of a list in it.
+struct Item<'a> {
+    tree: &'a Tree,
+    origin: &'a Origin<'a>,
+    /// Its place in the lists around it, as `items[3]`; empty outside of lists.
+    name: String,
+    /// `apiVersion` and `kind` of items that needn't say them themselves.
+    inherited: Option<(&'static str, &'static str)>,
+}
+
+impl Item<'_> {
+    fn read(&self, parsed: &mut Parsed) {
+        if !matches!(self.tree.node, Node::Map(_)) {
+            return self.lose(parsed, None, "", "is not an object: no mapping");
+        }
+        let (inherited_version, inherited_kind) = self.inherited.unzip();
+        let Some(version) = self.tree.text("apiVersion").or(inherited_version) else {
+            return self.lose(parsed, None, "apiVersion", "is missing");
+        };
+        let Some(kind) = self.tree.text("kind").or(inherited_kind) else {
+            return self.lose(parsed, None, "kind", "is missing");
+        };
+        match meaning(version, kind) {
+            Meaning::Object(object) => self.object(parsed, object, kind),
+            Meaning::ListOf(items) => self.list(parsed, items),
+            Meaning::Outdated(now) => {
+                let message = format!("{version} is served no more; write {now}");
+                self.lose(parsed, Some(kind), "apiVersion", message);
+            }
+            Meaning::Foreign => self.foreign(parsed, version, kind),
+        }
+    }
+
+    fn object(&self, parsed: &mut Parsed, object: Kind, kind: &str) {
+        match object {
+            Kind::Service => self.typed(parsed, kind, |object: Service| {
+                convert::service(object).map(|object| Change::Service(Box::new(object)))
+            }),
+            Kind::Slice => self.typed(parsed, kind, |object: EndpointSlice| {
+                convert::slice(object).map(|object| Change::Slice(Box::new(object)))
+            }),
+            Kind::Namespace => self.typed(parsed, kind, |object: Namespace| {
+                convert::namespace(object).map(|object| Change::Namespace(Box::new(object)))
+            }),
+            Kind::Node => self.typed(parsed, kind, |object: ApiNode| {
+                convert::node(object).map(|object| Change::Node(Box::new(object)))
+            }),
+        }
+    }
+
+    fn list(&self, parsed: &mut Parsed, inherited: Option<(&'static str, &'static str)>) {
+        let items = match self.tree.get("items").map(|items| &items.node) {
+            Some(Node::List(items)) => items,
+            Some(_) => return self.lose(parsed, None, "items", "is not a list"),
+            // What `kubectl get -o yaml` writes always has items: without them, half is missing.
+            None => return self.lose(parsed, None, "items", "is missing"),
+        };
+        for (i, tree) in items.iter().enumerate() {
+            let dot = if self.name.is_empty() { "" } else { "." };
+            let name = format!("{}{dot}items[{i}]", self.name);
+            Item { tree, origin: self.origin, name, inherited }.read(parsed);
+        }
+    }
+
+    /// A kind of somebody else's. Cut off behind `kind`, our own look like that too.
+    fn foreign(&self, parsed: &mut Parsed, version: &str, kind: &str) {
+        let ours = version == "v1" || version.starts_with("discovery.k8s.io/");
+        if ours && self.tree.get("metadata").is_none() {
+            return self.lose(parsed, Some(kind), "metadata", "is missing");
+        }
+        *parsed.ignored.entry(format!("{version} {kind}")).or_default() += 1;
+    }
+
+    fn typed<T, F>(&self, parsed: &mut Parsed, kind: &str, convert: F)
+    where
+        T: DeserializeOwned,
+        F: FnOnce(T) -> Converted<Change>,
+    {
+        let converted = match de::read::<T>(self.tree) {
+            Ok(object) => convert(object),
+            Err(mistyped) => {
+                self.refuse(parsed, kind);
+                let problem = self.problem(Some(kind), &mistyped.field, mistyped.message);
+                return parsed.problems.push(problem);
+            }
+        };
+        for fault in converted.faults {
+            parsed.problems.push(self.problem(Some(kind), &fault.field, fault.message));
+        }
+        match converted.verdict {
+            Verdict::Object(change) => self.keep(parsed, kind, change),
+            Verdict::LeftOut => {}
+            Verdict::Refused => self.refuse(parsed, kind),
+        }
+    }
+
+    fn keep(&self, parsed: &mut Parsed, kind: &str, change: Change) {
+        let line = self.line("");
+        match parsed.objects.entry(Key::of(&change)) {
+            Entry::Vacant(free) => {
+                free.insert(Found { change, document: self.origin.document, line });
+            }
+            Entry::Occupied(first) => {
+                let message = format!(
+                    "stands in document {} already; this one is left out",
+                    first.get().document
+                );
+                parsed.problems.push(self.problem(Some(kind), "", message));
+            }
+        }
+    }
+
+    fn refuse(&self, parsed: &mut Parsed, kind: &str) {
+        match self.key(kind) {
+            Some(key) => drop(parsed.refused.insert(key)),
+            None => parsed.unknown = true,
+        }
+    }
+
+    fn lose(
+        &self,
+        parsed: &mut Parsed,
+        kind: Option<&str>,
+        field: &str,
+        message: impl Into<String>,
+    ) {
+        parsed.unknown = true;
+        parsed.problems.push(self.problem(kind, field, message));
+    }
+
+    /// Who is meant, as far as that can be read without a type.
+    fn key(&self, kind: &str) -> Option<Key> {
+        let metadata = self.tree.get("metadata")?;
+        let name = metadata.text("name").filter(|name| !name.is_empty())?;
+        let namespace = match metadata.get("namespace") {
+            None => "default",
+            Some(_) => metadata.text("namespace")?,
+        };
+        let namespace = if namespace.is_empty() { "default" } else { namespace };
+        Some(match kind {
+            "Service" => Key::Service(ObjectName::new(namespace, name)),
+            "EndpointSlice" => Key::Slice(ObjectName::new(namespace, name)),
+            "Namespace" => Key::Namespace(name.to_owned()),
+            "Node" => Key::Node(name.to_owned()),
+            _ => return None,
+        })
+    }
+
+    fn problem(&self, kind: Option<&str>, field: &str, message: impl Into<String>) -> Problem {
+        let nameless =
+            || [kind.unwrap_or_default(), self.name.as_str()].join(" ").trim().to_owned();
+        let key = kind.and_then(|kind| self.key(kind));
+        let object = key.map_or_else(nameless, |key| key.to_string());
+        Problem {
+            file: Some(self.origin.file.to_owned()),
+            document: Some(self.origin.document),
+            line: self.line(field),
+            object: Some(object).filter(|object| !object.is_empty()),
+            field: Some(field.to_owned()).filter(|field| !field.is_empty()),
+            message: message.into(),
+            kept_last_good: false,
+        }
+    }
+
+    fn line(&self, field: &str) -> Option<usize> {
+        self.tree.line_of(field).map(|line| line + self.origin.lines_before)
+    }
+}

@@ -3,6 +3,9 @@
 use crate::netlink::{Attribute, DecodeError};
 
 /// Traffic since the object was made or last zeroed, and rates the kernel averages over some seconds.
+///
+/// The kernel sums up every two seconds: the last packets may not be counted yet, and those that
+/// weren't when the counters were zeroed show afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Connections scheduled.

@@ -1,0 +1,95 @@
+//! Listings while another handle adds and deletes all the time.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ipvs_rs::{Ipvs, Options, Request, ServiceKey};
+
+use crate::cases::{key, plain};
+use crate::report::Report;
+
+const LISTINGS: usize = 20;
+
+fn steady() -> Vec<ServiceKey> {
+    (0..500).map(|number| key(&format!("tcp 10.50.{}.{}:80", number / 250, number % 250))).collect()
+}
+
+pub(crate) fn all(report: &mut Report, ipvs: &mut Ipvs) {
+    let steady = steady();
+    let plan: Vec<_> =
+        steady.iter().map(|key| Request::NewService(plain(&key.to_string(), "rr"))).collect();
+    report.check("500 services that stay", ipvs.apply(&plan).iter().all(Result::is_ok));
+    let want: BTreeSet<_> = steady.into_iter().collect();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| churn(&stop));
+        single(ipvs, &want);
+        agreed(report, ipvs, &want);
+        stop.store(true, Ordering::Relaxed);
+    });
+    report.equal(
+        "in peace a listing agrees at once",
+        &want,
+        &keys(ipvs.services().unwrap().into_iter()),
+    );
+    ipvs.apply(&[Request::Flush]);
+}
+
+/// Adds and deletes others in bursts, with pauses in which listings can agree.
+fn churn(stop: &AtomicBool) {
+    let mut ipvs = Ipvs::open(Options::default()).expect("open");
+    let mut changes = 0;
+    let others: Vec<_> = (0..64).map(|number| format!("tcp 10.60.0.{number}:80")).collect();
+    let add: Vec<_> = others.iter().map(|at| Request::NewService(plain(at, "rr"))).collect();
+    let delete: Vec<_> = others.iter().map(|at| Request::DeleteService(key(at))).collect();
+    while !stop.load(Ordering::Relaxed) {
+        let burst = Instant::now();
+        while burst.elapsed() < Duration::from_millis(300) {
+            for plan in [&add, &delete] {
+                assert!(ipvs.apply(plan).iter().all(Result::is_ok), "churn");
+                changes += plan.len();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    println!("# the writer made {changes} changes");
+}
+
+fn keys(entries: impl Iterator<Item = ipvs_rs::ServiceEntry>) -> BTreeSet<ServiceKey> {
+    let steady = |key: &ServiceKey| key.to_string().starts_with("tcp 10.50.");
+    entries.map(|entry| *entry.service.key()).filter(steady).collect()
+}
+
+/// Said, not checked: how often depends on the kernel and on the moment.
+fn single(ipvs: &mut Ipvs, want: &BTreeSet<ServiceKey>) {
+    let start = Instant::now();
+    let torn = (0..LISTINGS).filter(|_| {
+        let entries = ipvs.services_once().expect("list");
+        let found = keys(entries.clone().into_iter());
+        let doubled = entries.len()
+            != entries.iter().map(|entry| *entry.service.key()).collect::<BTreeSet<_>>().len();
+        found != *want || doubled
+    });
+    let torn = torn.count();
+    println!("# {torn} of {LISTINGS} single listings were torn, in {:?}", start.elapsed());
+}
+
+fn agreed(report: &mut Report, ipvs: &mut Ipvs, want: &BTreeSet<ServiceKey>) {
+    let start = Instant::now();
+    let (mut whole, mut torn, mut unstable) = (0, 0, 0);
+    for _ in 0..LISTINGS {
+        match ipvs.services() {
+            Ok(entries) if keys(entries.clone().into_iter()) == *want => whole += 1,
+            Ok(_) => torn += 1,
+            Err(error) if error.kind() == "unstable" => unstable += 1,
+            Err(error) => panic!("{error}: {}", error.cause()),
+        }
+    }
+    println!(
+        "# agreed listings: {whole} whole, {torn} torn, {unstable} gave up, in {:?}",
+        start.elapsed()
+    );
+    report.equal("no agreed listing is torn", &0, &torn);
+    report.check("listings agree in the writer's pauses", whole > 0);
+}

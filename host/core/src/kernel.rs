@@ -204,6 +204,13 @@ impl Kernel for FakeKernel {
 }
 
 impl FakeKernel {
+    /// A kernel that holds what a look found.
+    #[must_use]
+    pub fn seen(observation: Observation) -> Self {
+        let Observation { ours, foreign } = observation;
+        Self { state: ours, foreign, ..Self::default() }
+    }
+
     fn one(&mut self, operation: &Operation) -> Outcome {
         self.writes += 1;
         if let Some((_, refusal)) = self.refuse.iter().find(|(it, _)| it == operation) {

@@ -50,7 +50,7 @@ pub fn view_of(
         port: port_view(port),
         endpoints: endpoints.collect(),
         slices: slices.iter().map(|s| slice(&s.name.name, &s.labels, &s.annotations)).collect(),
-        node: node(model, beside),
+        node: node(model, beside.kernel, beside.cpus),
         counters: beside.counters,
         previous: beside.previous.clone(),
         attributes: view::Attributes::new(),
@@ -59,14 +59,14 @@ pub fn view_of(
 
 /// The node as policies see it, also when they are configured.
 #[must_use]
-pub fn node(model: &Model, beside: &Beside<'_>) -> view::Node {
+pub fn node(model: &Model, kernel: &view::KernelAbilities, cpus: u32) -> view::Node {
     let node = model.node();
     view::Node {
         name: model.node_name().to_owned(),
         labels: node.map(|n| n.labels.clone()).unwrap_or_default(),
         zone: node.and_then(|n| n.zone()).map(str::to_owned),
-        cpus: beside.cpus,
-        kernel: beside.kernel.clone(),
+        cpus,
+        kernel: kernel.clone(),
         attributes: view::Attributes::new(),
     }
 }

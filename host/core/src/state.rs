@@ -148,6 +148,17 @@ pub enum Key {
     Element(Element),
 }
 
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("base"),
+            Self::Virtual(key) => write!(f, "virtual {key}"),
+            Self::Local(address) => write!(f, "local {address}"),
+            Self::Element(element) => write!(f, "element {element}"),
+        }
+    }
+}
+
 /// Kernel objects, wanted or found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelState {

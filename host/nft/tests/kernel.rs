@@ -238,7 +238,7 @@ fn nft_lists_what_was_written() {
         let mut batch = Batch::new(weir());
         batch.delete_table();
         socket.apply(&batch).unwrap();
-        run("nft", &["-f", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle.nft")]);
+        netns::load(include_str!("oracle.nft"));
         let theirs = listing(&weir());
         assert_eq!(without_time(&ours), without_time(&theirs), "ours:\n{ours}\ntheirs:\n{theirs}");
     });

@@ -2,7 +2,10 @@
 #![allow(unsafe_code, reason = "unshare changes the calling thread")]
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
-use std::process::Command;
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
 
 use weir_nft::{Family, Name, Table};
 
@@ -61,6 +64,14 @@ pub(crate) fn run(command: &str, args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Has nft write a rule set.
+pub(crate) fn load(ruleset: &str) {
+    let mut nft =
+        Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("run nft");
+    nft.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "nft refused the rule set");
 }
 
 /// The table as nft lists it.

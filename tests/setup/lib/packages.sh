@@ -49,7 +49,7 @@ qemu_is_new_enough() {
 
 # apt-get as a script may use it: no questions, and patient with another apt's lock.
 apt_get() {
-  need_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+  need_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
     -o APT::Install-Recommends=false "$@"
 }
 

@@ -37,15 +37,24 @@ install_rustup() {
     return
   fi
   say "installs rustup for $(id -un), into ${CARGO_HOME:-$HOME/.cargo} and ${RUSTUP_HOME:-$HOME/.rustup}"
-  local script
-  script=$(mktemp)
-  curl --proto '=https' --tlsv1.2 -sSf --retry 3 -o "$script" https://sh.rustup.rs ||
-    die "rustup's server can't be reached. Install Rust $(pinned_rust) in another way and start again:" \
-      "a cargo in PATH of exactly that release is used as it is."
+  fetch_rustup_init || die "rustup can't be downloaded from $rustup_server." \
+    "Name a mirror in RUSTUP_UPDATE_ROOT and RUSTUP_DIST_SERVER, or install Rust $(pinned_rust) in another" \
+    "way: a cargo in PATH of exactly that release is used as it is. Then start again."
   # PATH is left alone: the Makefile finds cargo where rustup puts it.
-  sh "$script" -y --no-modify-path --profile minimal --default-toolchain none ||
+  "$WEIR_CACHE/rustup-init" -y --quiet --no-modify-path --profile minimal --default-toolchain none ||
     die "rustup could not be installed; its words are above."
-  rm -f "$script"
+}
+
+rustup_server=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}
+
+# Rustup's installer, checked against the sum beside it.
+fetch_rustup_init() {
+  local to=$WEIR_CACHE/rustup-init sum
+  local address=$rustup_server/dist/x86_64-unknown-linux-gnu/rustup-init
+  curl -sSf --proto '=https' --tlsv1.2 --retry 3 --connect-timeout 20 -o "$to" "$address" || return
+  sum=$(curl -sSf --proto '=https' --tlsv1.2 --retry 3 --connect-timeout 20 "$address.sha256") || return
+  sha256sum --quiet --check <<<"${sum%% *}  $to" || return
+  chmod +x "$to"
 }
 
 install_rust() {
@@ -63,7 +72,7 @@ install_rust() {
   runs_pinned || die "rustup ended well, yet rustc $(pinned_rust) with rustfmt and clippy doesn't run."
 }
 
-# wasm32 compiles : found out by compiling, for a folder of that name proves nothing.
+# wasm32_compiles : found out by compiling, for a folder of that name proves nothing.
 wasm32_compiles() {
   local scratch status
   scratch=$(mktemp -d)
@@ -105,8 +114,9 @@ build_wasm32() {
   rm -rf "$place"
   (cd "$root" && cargo run -q -p weir-vm -- unpack --suite trixie-backports --version "$(pinned_rust)+" \
     rust-src "$place") || die "Debian's rust-src $(pinned_rust) can't be had from trixie-backports either."
-  sources=$(find "$place" -path '*/library/sysroot/Cargo.toml' -print -quit)
-  [ -n "$sources" ] || die "rust-src has no library/sysroot."
+  # Its tests hold mock libraries of the same name deeper down.
+  sources=$(echo "$place"/usr/src/rustc-*/library/sysroot/Cargo.toml)
+  [ -f "$sources" ] || die "rust-src has no library/sysroot."
   built=$place/target
   (cd "$root" && RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" \
     __CARGO_DEFAULT_LIB_METADATA=weir CARGO_PROFILE_RELEASE_PANIC=abort CARGO_TARGET_DIR=$built \

@@ -56,9 +56,10 @@ fn a_slow_guest_is_killed_and_a_panicked_one_is_dead() {
 fn every_series_loads_ipvs_nftables_and_sctp_when_asked_for_them() {
     for series in Series::ALL {
         let line = "set -e; uname -r; ipvsadm -A -t 192.0.2.1:80 -s mh; ipvsadm -Sn
-            ipvsadm -A --sctp-service 192.0.2.1:80 -s wlc 2>/dev/null || true
+            ipvsadm -A --sctp-service 192.0.2.1:80 -s wlc
             nft 'add table inet t; add flowtable inet t f { hook ingress priority 0; }'
-            ip link add d type dummy; ip link add a type veth; ip link add b type bridge; modprobe sctp";
+            ip link add dummy9 type dummy; ip link add veth9 type veth; ip link add br9 type bridge
+            modprobe sctp";
         let outcome = Guest::new(series).timeout(LIMIT).run(line).unwrap();
         assert_eq!(outcome.ending, Ending::Exited(0), "{series}: {}", outcome.stderr);
         assert!(outcome.stdout.starts_with(&format!("{series}.")), "{}", outcome.stdout);

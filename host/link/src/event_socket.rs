@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use socket2::SockFilter;
 
-use crate::requests::{RECEIVE_LEN, receive};
+use crate::port::{RECEIVE_LEN, receive};
 
 /// What has news that is kept in a view.
 const GROUPS: [libc::c_uint; 5] = [

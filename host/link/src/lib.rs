@@ -2,6 +2,7 @@
 
 pub mod address;
 mod address_set;
+mod answer;
 mod default_route;
 mod driver;
 mod error;
@@ -12,6 +13,7 @@ mod links;
 mod local_addresses;
 mod name;
 mod op;
+mod port;
 mod requests;
 mod source;
 mod view;

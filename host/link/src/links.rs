@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use crate::address::{self, Address};
 use crate::address_set::AddressSet;
+use crate::answer::Failure;
 use crate::default_route::{self, DefaultRoute};
 use crate::error::Error;
 use crate::link::{self, Link};
 use crate::name::{Family, LinkIndex, LinkName};
 use crate::op::{Change, Op};
-use crate::requests::{Failure, Requests, Traffic};
+use crate::requests::{Requests, Traffic};
 use crate::vip::{self, Existing, VipRoute};
 use crate::wire::{Malformed, Message};
 

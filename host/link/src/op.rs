@@ -5,8 +5,8 @@
 use std::fmt;
 
 use crate::address;
+use crate::answer::Failure;
 use crate::name::LinkIndex;
-use crate::requests::Failure;
 use crate::vip::{self, Existing, Vip, VipRoute};
 use crate::wire::Writer;
 

@@ -1,4 +1,4 @@
-//! The request socket: one question to rtnetlink at a time, blocking, never for ever.
+//! Requests: one question to rtnetlink at a time, blocking, never for ever.
 //!
 //! Talks to the kernel. Every answer has a deadline; a dump that changes cut (`NLM_F_DUMP_INTR`)
 //! is asked for again; after a failure of the transport the socket is replaced, so that a late
@@ -9,23 +9,14 @@ use std::io;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use crate::answer::{Failure, outcome_of};
+use crate::port::Port;
+use crate::wire::{Malformed, Message, Messages, Writer};
 
-use crate::error::{Error, Refusal};
-use crate::wire::{Attrs, Malformed, Message, Messages, Writer};
-
-/// The kernel fills at most 32 KiB a datagram of a dump, and only if it saw room for it.
-pub(crate) const RECEIVE_LEN: usize = 64 * 1024;
-/// Room for the refusals of a whole batch: about 1 KiB each in the kernel's books.
-const RECEIVE_QUEUE: usize = 4 * 1024 * 1024;
 /// Messages of one send. Even a batch of nothing but refusals then fits the receive queue.
 const BATCH: usize = 1024;
 /// How often a dump is begun before [`Error::Interrupted`].
 const DUMP_TRIES: u32 = 12;
-const ACK_TLVS: u16 = libc::NLM_F_ACK_TLVS as u16;
-const ACK_CAPPED: u16 = libc::NLM_F_CAPPED as u16;
-/// `NLMSGERR_ATTR_MSG` (linux/netlink.h).
-const ACK_WORDS: u16 = 1;
 
 /// What a socket has done since it was opened: tests and benchmarks count, they don't time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,114 +27,6 @@ pub struct Traffic {
     pub sends: u64,
     /// Receive calls that returned a datagram.
     pub receives: u64,
-}
-
-/// Why a request failed, before it's said what it was for.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Refused(Refusal),
-    Socket(io::Error),
-    Timeout(Duration),
-    Interrupted(u32),
-    Malformed(Malformed),
-}
-
-impl From<Malformed> for Failure {
-    fn from(cause: Malformed) -> Self {
-        Self::Malformed(cause)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(cause: io::Error) -> Self {
-        Self::Socket(cause)
-    }
-}
-
-impl Failure {
-    pub(crate) fn of(self, deed: impl std::fmt::Display) -> Error {
-        let deed = deed.to_string();
-        match self {
-            Self::Refused(refusal) => Error::Refused { deed, refusal },
-            Self::Socket(cause) => Error::Socket { deed, cause },
-            Self::Timeout(after) => Error::Timeout { deed, after },
-            Self::Interrupted(tries) => Error::Interrupted { deed, tries },
-            Self::Malformed(cause) => Error::Malformed { deed, cause },
-        }
-    }
-
-    /// The same failure for each operation that shared the request.
-    pub(crate) fn copy(&self) -> Self {
-        match self {
-            Self::Refused(refusal) => Self::Refused(refusal.clone()),
-            Self::Socket(e) => Self::Socket(match e.raw_os_error() {
-                Some(errno) => io::Error::from_raw_os_error(errno),
-                None => io::Error::new(e.kind(), e.to_string()),
-            }),
-            Self::Timeout(after) => Self::Timeout(*after),
-            Self::Interrupted(tries) => Self::Interrupted(*tries),
-            Self::Malformed(cause) => Self::Malformed(*cause),
-        }
-    }
-
-    fn is_overrun(&self) -> bool {
-        matches!(self, Self::Socket(e) if e.raw_os_error() == Some(libc::ENOBUFS))
-    }
-}
-
-/// A socket with the buffer that it is read into.
-#[derive(Debug)]
-struct Port {
-    socket: Socket,
-    buffer: Box<[u8]>,
-}
-
-impl Port {
-    fn open(timeout: Duration) -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.set_netlink_get_strict_chk(true)?;
-        socket.set_cap_ack(true)?;
-        socket.set_ext_ack(true)?;
-        let options = socket2::SockRef::from(&socket);
-        options.set_read_timeout(Some(timeout))?;
-        // Beyond rmem_max only with CAP_NET_ADMIN; less room means more, smaller batches.
-        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_QUEUE).or_else(
-            |_| rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_QUEUE),
-        )?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, buffer: vec![0; RECEIVE_LEN].into() })
-    }
-
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        match self.socket.send(bytes, 0)? {
-            sent if sent == bytes.len() => Ok(()),
-            _ => Err(io::ErrorKind::WriteZero.into()),
-        }
-    }
-
-    fn receive(&mut self) -> io::Result<&[u8]> {
-        receive(&self.socket, &mut self.buffer).map(|len| &self.buffer[..len])
-    }
-}
-
-/// One datagram from the kernel into `buffer`; `Err` where it was cut, as its rest is lost.
-pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let mut room = &mut *buffer;
-        let (len, from) = match socket.recv_from(&mut room, libc::MSG_TRUNC) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
-        };
-        // Any process may have sent it that may administrate the network; only port 0 is the kernel.
-        if from.port_number() != 0 {
-            continue;
-        }
-        if len > buffer.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "netlink datagram was cut"));
-        }
-        return Ok(len);
-    }
 }
 
 /// Asks and waits; opens its socket when needed.
@@ -330,81 +213,6 @@ impl Requests {
             if Instant::now() >= deadline {
                 return Err(Failure::Timeout(self.timeout));
             }
-        }
-    }
-}
-
-/// What an acknowledgement, an error or the end of a dump says; `None` for any other message.
-fn outcome_of(message: &Message<'_>) -> Result<Option<Result<(), Refusal>>, Malformed> {
-    let kind = i32::from(message.kind);
-    if kind != libc::NLMSG_ERROR && kind != libc::NLMSG_DONE {
-        return Ok(None);
-    }
-    let errno = match message.body.first_chunk::<4>() {
-        Some(number) => i32::from_ne_bytes(*number),
-        // A dump may end without a number (linux/netlink.h leaves it to the protocol).
-        None if kind == libc::NLMSG_DONE => 0,
-        None => return Err(Malformed::new("netlink error", "shorter than its number")),
-    };
-    if errno >= 0 {
-        return Ok(Some(Ok(())));
-    }
-    let words = words_in(message, kind == libc::NLMSG_ERROR)?;
-    Ok(Some(Err(Refusal { errno: errno.saturating_neg(), words })))
-}
-
-fn words_in(message: &Message<'_>, repeats_request: bool) -> Result<Option<String>, Malformed> {
-    if message.flags & ACK_TLVS == 0 {
-        return Ok(None);
-    }
-    let mut at = 4;
-    if repeats_request {
-        let len =
-            message.body.get(4..8).map_or(Ok(0), |b| crate::wire::u32_of("netlink error", b))?;
-        let capped = message.flags & ACK_CAPPED != 0;
-        at += if capped { crate::wire::HEADER_LEN } else { (len as usize).saturating_add(3) & !3 };
-    }
-    for attr in Attrs::new(message.body.get(at..).unwrap_or_default()) {
-        if let (ACK_WORDS, value) = attr? {
-            let text = value.strip_suffix(&[0]).unwrap_or(value);
-            return Ok(Some(String::from_utf8_lossy(text).into_owned()));
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn outcome(kind: i32, flags: u16, body: &[u8]) -> Option<Result<(), Refusal>> {
-        outcome_of(&Message { kind: kind as u16, flags, seq: 1, body }).unwrap()
-    }
-
-    #[test]
-    fn reads_what_the_kernel_says_of_a_request() {
-        let refused = |errno: i32, words: Option<&str>| {
-            Some(Err(Refusal { errno, words: words.map(str::to_owned) }))
-        };
-        let mut with_words = (-22i32).to_ne_bytes().to_vec();
-        with_words.extend_from_slice(&[0; 16]);
-        with_words.extend_from_slice(&[8, 0, 1, 0, b'N', b'o', b'!', 0]);
-        let acked = 0i32.to_ne_bytes();
-        assert_eq!(outcome(libc::NLMSG_ERROR, 0, &acked), Some(Ok(())));
-        assert_eq!(outcome(libc::NLMSG_DONE, 0, &[]), Some(Ok(())));
-        // The trap: a dump that failed half-way ends in DONE with the errno inside.
-        let done = (-19i32).to_ne_bytes();
-        assert_eq!(outcome(libc::NLMSG_DONE, 0, &done), refused(19, None));
-        let flags = ACK_TLVS | ACK_CAPPED;
-        assert_eq!(outcome(libc::NLMSG_ERROR, flags, &with_words), refused(22, Some("No!")));
-        assert_eq!(outcome(libc::RTM_NEWADDR.into(), 0, &[]), None);
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_answers_never_panic(kind in 0u16..5, flags: u16, body: Vec<u8>) {
-            let _ = outcome_of(&Message { kind, flags, seq: 0, body: &body });
         }
     }
 }

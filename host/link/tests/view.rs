@@ -49,7 +49,7 @@ struct Kernel {
 }
 
 fn index(number: u32) -> LinkIndex {
-    LinkIndex::new(number).unwrap()
+    LinkIndex::new(number).expect("an index from 1 on")
 }
 
 fn ip(number: u8) -> IpAddr {
@@ -220,7 +220,7 @@ proptest! {
 
 fn node() -> NodeView {
     let address = |text: &str, link: u32, scope: u8, flags: u32| {
-        let ip: IpAddr = text.parse().unwrap();
+        let ip: IpAddr = text.parse().expect("an address");
         Address { ip, link: index(link), peer: ip, prefix_len: 24, scope, flags }
     };
     let mut view = NodeView::default();
@@ -249,7 +249,8 @@ fn node() -> NodeView {
 
 #[test]
 fn a_source_is_a_node_address_that_is_there() {
-    let cases: [(&str, &[&str], Option<&str>, Option<&str>); 5] = [
+    type Case = (&'static str, &'static [&'static str], Option<&'static str>, Option<&'static str>);
+    let cases: [Case; 5] = [
         ("the way out's", &[], Some("10.0.0.5"), Some("fd00::5")),
         ("preferred", &["10.0.0.3"], Some("10.0.0.3"), Some("fd00::5")),
         ("preferred but not there", &["10.0.0.99", "fd00::99"], Some("10.0.0.5"), Some("fd00::5")),

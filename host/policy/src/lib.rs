@@ -19,6 +19,7 @@
 mod abi;
 mod answers;
 mod breaker;
+pub mod build;
 mod digest;
 mod failure;
 mod file;

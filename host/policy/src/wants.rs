@@ -3,6 +3,8 @@
 //! Pure. An endpoint's age, the counters and the previous decision are no part of the cache's
 //! key, so a policy sees them only when it asked to, and is asked again only when it said so.
 
+use std::fmt;
+
 use weir_core::view::Counters;
 
 /// What a policy declared in `configure`.
@@ -35,6 +37,15 @@ impl Wants {
     #[must_use]
     pub fn any(self) -> bool {
         self.age || self.counters || self.previous
+    }
+}
+
+impl fmt::Display for Wants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [(self.age, "age"), (self.counters, "counters"), (self.previous, "previous")];
+        let wanted: Vec<_> = words.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        f.write_str(if wanted.is_empty() { "nothing that changes by itself" } else { "" })?;
+        f.write_str(&wanted.join(", "))
     }
 }
 

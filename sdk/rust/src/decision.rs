@@ -2,6 +2,7 @@
 
 use crate::{Decision, Endpoint, EndpointWeight, InterfaceSelection, Offload};
 
+#[allow(clippy::derivable_impls, reason = "the type is generated, with derives for all types only")]
 impl Default for Decision {
     fn default() -> Self {
         Self {

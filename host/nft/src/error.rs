@@ -261,3 +261,35 @@ impl ObserveError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_expression_is_told_from_a_missing_set() {
+        let refusal = |name: &str, errno| {
+            let culprit = Culprit::Expr { index: 0, name: name.into(), expr: name.into() };
+            Refusal {
+                index: Some(0),
+                op: "add rule".into(),
+                culprit: Some(culprit),
+                errno,
+                message: None,
+            }
+        };
+        for (name, errno, missing) in [
+            ("numgen", libc::ENOENT, true),
+            ("masq", libc::EOPNOTSUPP, true),
+            ("flow_offload", libc::EOPNOTSUPP, true),
+            ("lookup", libc::ENOENT, false),
+            ("flow_offload", libc::ENOENT, false),
+            ("numgen", libc::EINVAL, false),
+        ] {
+            let found = refusal(name, errno);
+            assert_eq!(found.missing_expression(), missing.then_some(name), "{name} {errno}");
+        }
+        let text = refusal("numgen", libc::ENOENT).to_string();
+        assert_eq!(text, "add rule (expression 0: numgen): No such file or directory (os error 2)");
+    }
+}

@@ -327,8 +327,8 @@ fn a_refusal_names_its_expression() {
 }
 
 #[test]
-fn without_rights_nothing_is_sent() {
-    isolated("without_rights_nothing_is_sent", || {
+fn a_wrong_batch_is_not_sent() {
+    isolated("a_wrong_batch_is_not_sent", || {
         let mut kernel = Socket::open().unwrap();
         let state = kernel.observe(&Table { family: Family::Ip6, name: name("absent") });
         assert!(state.unwrap().is_none());

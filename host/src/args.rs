@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::{Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Policy};
 
+pub use crate::policy_cmd::PolicyArgs;
 pub use pages::{NotMade, completion, man};
 
 /// A Kubernetes service proxier whose balancing is chosen by WebAssembly policies
@@ -108,6 +109,9 @@ pub enum Command {
     /// Set the kernel's sysctls and exit; for a privileged init container
     #[command(after_help = help::INIT)]
     Init(InitArgs),
+    /// Make policies, and look at them
+    #[command(after_help = help::POLICY)]
+    Policy(PolicyArgs),
     /// Check, show and convert configuration files
     #[command(after_help = help::CONFIG)]
     Config(ConfigArgs),

@@ -1,3 +1,17 @@
-//! The weir command.
+//! The `weir` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use weir::args::Cli;
+use weir::commands;
+
+fn main() -> ExitCode {
+    match commands::run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            commands::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

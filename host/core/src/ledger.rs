@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use crate::diff::diff;
 use crate::drain::Drains;
-use crate::kernel::{Observation, Outcome, RefusalKind, run};
+use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
 use crate::net::{ObjectName, Port, Protocol};
 use crate::plan::{Operation, Plan};
 use crate::state::{Base, Element, KernelState, Key, VirtualKey};
@@ -214,7 +214,7 @@ impl Ledger {
     }
 
     /// Notes what became of a plan; says which objects' state is no longer certain.
-    pub fn settle(&mut self, plan: &Plan, outcomes: &[Outcome]) -> Vec<(Operation, Outcome)> {
+    pub fn settle(&mut self, plan: &Plan, outcomes: &[Outcome]) -> Vec<(Operation, Refusal)> {
         let mut refused = Vec::new();
         for (operation, outcome) in plan.operations().iter().zip(outcomes) {
             match outcome {
@@ -224,7 +224,7 @@ impl Ledger {
                     if refusal.kind == RefusalKind::Foreign {
                         self.foreign.extend(operation.virtual_key());
                     }
-                    refused.push((operation.clone(), outcome.clone()));
+                    refused.push((operation.clone(), refusal.clone()));
                 }
             }
         }

@@ -106,3 +106,12 @@ Examples:
   weir man /usr/local/share/man/man1
 
 To read it at once: weir man | man -l -";
+
+pub(super) const POLICY: &str = "\
+Examples:
+  # A crate of your own, built into a component
+  weir policy new sticky
+  weir policy build sticky --out sticky.wasm
+
+  # What a component imports and exports, and what it would decide
+  weir policy check sticky.wasm --manifests ./manifests";

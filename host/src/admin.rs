@@ -1,0 +1,183 @@
+//! The daemon's own door for operators: a socket in the run folder, one JSON request and answer a connection.
+//!
+//! Only root may open it (mode 0600). `weir status`, `weir explain` and `weir sync` are its clients.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use weir_core::net::ObjectName;
+
+use crate::drive::Command;
+use crate::report::explain::Explanation;
+use crate::report::status::Status;
+
+/// The socket's name in the run folder.
+const SOCKET: &str = "weir.sock";
+/// The longest request, in bytes.
+const MAX_REQUEST: u64 = 4096;
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The daemon as it is.
+    Status,
+    /// Why one service is balanced as it is.
+    Explain(ObjectName),
+    /// Look at the kernel and write what differs, now.
+    Sync,
+}
+
+/// What is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// To `status`.
+    Status(Box<Status>),
+    /// To `explain`; `None` where no such service is known.
+    Explain(Option<Box<Explanation>>),
+    /// To `sync`.
+    Synced,
+    /// It couldn't be done.
+    Failed(String),
+}
+
+/// Why the daemon can't be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nothing listens.
+    #[error("no weir answers at {0}: is the daemon running, with this run folder (--run-dir)?")]
+    NotRunning(PathBuf),
+    /// The socket failed.
+    #[error("ask the daemon at {0}")]
+    Io(PathBuf, #[source] io::Error),
+    /// The answer makes no sense: daemon and command are of different versions.
+    #[error("the daemon at {0} answers in another version's words")]
+    Words(PathBuf, #[source] serde_json::Error),
+}
+
+/// Asks the daemon whose run folder this is.
+///
+/// # Errors
+/// It doesn't run, can't be reached, or speaks otherwise.
+pub fn ask(folder: &Path, request: &Request) -> Result<Answer, AskError> {
+    let path = folder.join(SOCKET);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NotRunning(path.clone())
+        }
+        _ => AskError::Io(path.clone(), error),
+    };
+    let mut stream = UnixStream::connect(&path).map_err(failed)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    let mut text = serde_json::to_string(request).map_err(|e| AskError::Words(path.clone(), e))?;
+    text.push('\n');
+    stream.write_all(text.as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(failed)?;
+    serde_json::from_str(&answer).map_err(|e| AskError::Words(path.clone(), e))
+}
+
+/// Listens in the run folder on a thread of its own, for as long as the daemon lives.
+///
+/// # Errors
+/// The socket can't be made.
+pub fn listen(folder: &Path, commands: Sender<Command>) -> io::Result<()> {
+    let path = folder.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The lock is ours, so nobody else listens there. The umask keeps the door shut from the start.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(&path);
+    rustix::process::umask(mask);
+    let listener = bound?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let serve = move || {
+        for stream in listener.incoming() {
+            let served = stream.and_then(|stream| serve(&stream, &commands));
+            if let Err(error) = served {
+                tracing::debug!(%error, "a request to the socket failed");
+            }
+        }
+    };
+    std::thread::Builder::new().name("admin".to_owned()).spawn(serve).map(drop)
+}
+
+fn serve(stream: &UnixStream, commands: &Sender<Command>) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(request, commands),
+        Err(error) => Answer::Failed(format!("not a request: {error}")),
+    };
+    let text = serde_json::to_vec(&answer)?;
+    let mut stream = stream;
+    stream.write_all(&text)
+}
+
+fn answer(request: Request, commands: &Sender<Command>) -> Answer {
+    let ended = || Answer::Failed("the daemon is ending".to_owned());
+    match request {
+        Request::Status => {
+            let (reply, answer) = mpsc::channel();
+            let sent = commands.send(Command::Status(reply));
+            wait(sent.is_ok(), &answer).map_or_else(ended, Answer::Status)
+        }
+        Request::Explain(name) => {
+            let (reply, answer) = mpsc::channel();
+            let sent = commands.send(Command::Explain(name, reply));
+            wait(sent.is_ok(), &answer).map_or_else(ended, Answer::Explain)
+        }
+        Request::Sync => {
+            let (reply, answer) = mpsc::channel();
+            let sent = commands.send(Command::Sync(reply));
+            match wait(sent.is_ok(), &answer) {
+                Some(Ok(())) => Answer::Synced,
+                Some(Err(why)) => Answer::Failed(why),
+                None => ended(),
+            }
+        }
+    }
+}
+
+fn wait<T>(sent: bool, answer: &mpsc::Receiver<T>) -> Option<T> {
+    sent.then(|| answer.recv_timeout(PATIENCE).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_gets_the_answer_and_others_get_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let nobody = ask(dir.path(), &Request::Status).unwrap_err().to_string();
+        assert!(nobody.contains("is the daemon running"), "{nobody}");
+        let (commands, inbox) = mpsc::channel();
+        listen(dir.path(), commands).unwrap();
+        let daemon = std::thread::spawn(move || match inbox.recv().unwrap() {
+            Command::Sync(done) => done.send(Err("refused".to_owned())).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(ask(dir.path(), &Request::Sync).unwrap(), Answer::Failed("refused".to_owned()));
+        daemon.join().unwrap();
+        let mode = std::fs::metadata(dir.path().join(SOCKET)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut stream = UnixStream::connect(dir.path().join(SOCKET)).unwrap();
+        stream.write_all(b"nonsense\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.contains("not a request"), "{text}");
+    }
+}

@@ -1,0 +1,184 @@
+//! What each subcommand does. The daemon's own work is in [`crate::app`].
+
+mod cleanup;
+mod preview;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use weir_core::net::ObjectName;
+
+use crate::admin::{self, Answer, Request};
+use crate::args::{
+    Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, Output, RunArgs, SourceArgs,
+    StatusArgs, VersionArgs,
+};
+use crate::config::{self, Config, Overrides};
+use crate::kernel::doctor::{self, Verdict};
+use crate::{app, args, log};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What went wrong, with its causes.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    let global = cli.global;
+    match cli.command {
+        Command::Run(args) => daemon(&global, &args),
+        Command::Plan(args) => preview::plan(&global, &args),
+        Command::Explain(args) => explain(&global, &args),
+        Command::Doctor(args) => examine(&global, &args),
+        Command::Status(args) => status(&global, &args),
+        Command::Cleanup(args) => cleanup::run(&global, &args),
+        Command::Sync(_) => sync(&global),
+        Command::Init(args) => init(&global, &args),
+        Command::Policy(args) => {
+            crate::policy_cmd::run(args, preview::views).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Config(args) => {
+            let (out, remarks) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+            config::command::run(&args.command, &global, out, remarks)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completion(args) => {
+            args::completion(args.shell, &mut std::io::stdout().lock());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(args) => {
+            args::man(args.folder.as_deref(), &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version(args) => version(&args),
+    }
+}
+
+/// Says what went wrong, with its causes, on standard error.
+pub fn complain(error: &anyhow::Error) {
+    // Where standard error is closed there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "weir: {error:#}"));
+}
+
+fn say(text: impl std::fmt::Display) -> Result<()> {
+    match write!(std::io::stdout().lock(), "{text}") {
+        // Whoever read along has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write the answer"),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<()> {
+    say(format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+fn load(global: &GlobalArgs, source: &SourceArgs) -> Result<Config> {
+    let (config, notices) = config::load(source.config.as_deref(), &global.overrides(source))?;
+    log::start(&config.log);
+    for notice in notices {
+        tracing::warn!(%notice, "configuration");
+    }
+    Ok(config)
+}
+
+fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
+    let source = SourceArgs { config: file.map(Path::to_owned), ..SourceArgs::default() };
+    load(global, &source)
+}
+
+fn daemon(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode> {
+    let config = load(global, &args.source)?;
+    if let Some(file) = &args.write_config_to {
+        config::write_to(&config, file)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    app::run(config)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_dir(global: &GlobalArgs) -> PathBuf {
+    global.run_dir.clone().unwrap_or_else(|| config::Paths::default().run_dir)
+}
+
+fn ask(global: &GlobalArgs, request: &Request) -> Result<Answer> {
+    match admin::ask(&run_dir(global), request)? {
+        Answer::Failed(why) => bail!("{why}"),
+        answer => Ok(answer),
+    }
+}
+
+fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<ExitCode> {
+    let Answer::Status(status) = ask(global, &Request::Status)? else {
+        bail!("not the answer to status")
+    };
+    match args.output {
+        Output::Text => say(status)?,
+        Output::Json => json(&status)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sync(global: &GlobalArgs) -> Result<ExitCode> {
+    ask(global, &Request::Sync)?;
+    say("synced\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// With sources of its own it works everything out itself; else it asks the running daemon.
+fn explain(global: &GlobalArgs, args: &ExplainArgs) -> Result<ExitCode> {
+    let name = ObjectName::new(args.service.namespace.clone(), args.service.name.clone());
+    let offline = args.source.config.is_some() || args.source.manifests.is_some();
+    let explanation = if offline {
+        preview::explain(global, &args.source, &name)?
+    } else {
+        let Answer::Explain(found) = ask(global, &Request::Explain(name.clone()))? else {
+            bail!("not the answer to explain");
+        };
+        found.map(|it| *it)
+    };
+    let Some(explanation) = explanation else { bail!("there is no service {name}") };
+    match args.output {
+        Output::Text => say(explanation)?,
+        Output::Json => json(&explanation)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine(global: &GlobalArgs, args: &DoctorArgs) -> Result<ExitCode> {
+    let config = load_file(global, args.config.as_deref())?;
+    let findings = doctor::examine(&config);
+    match args.output {
+        Output::Text => say(&findings)?,
+        Output::Json => json(&findings)?,
+    }
+    Ok(if findings.worst() == Verdict::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Loads the modules whose sysctls it then sets: IPVS by being asked for, and with it conntrack.
+fn init(global: &GlobalArgs, args: &InitArgs) -> Result<ExitCode> {
+    let config = load_file(global, args.config.as_deref())?;
+    let kernel = crate::kernel::LinuxKernel::open(app::how(&config))?;
+    if !kernel.has_ipvs() {
+        bail!("this kernel has no IPVS: `weir doctor` says what is missing and how to get it");
+    }
+    let wrong = app::set_sysctls(&config);
+    if wrong.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!("{} sysctls stay wrong:\n  {}", wrong.len(), wrong.join("\n  "))
+}
+
+fn version(args: &VersionArgs) -> Result<ExitCode> {
+    let version = env!("CARGO_PKG_VERSION");
+    match args.output {
+        Output::Text => say(format!("weir {version}\n"))?,
+        Output::Json => json(&serde_json::json!({ "version": version }))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration that flags alone make.
+fn flags_only(global: &GlobalArgs) -> Result<Config> {
+    let overrides: Overrides = global.overrides(&SourceArgs::default());
+    Ok(config::load(None, &overrides)?.0)
+}

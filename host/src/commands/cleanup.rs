@@ -1,0 +1,84 @@
+//! `weir cleanup`: removes from the kernel what weir made, and nothing else.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use weir_core::kernel::{Kernel, Outcome};
+use weir_core::plan::{Operation, Plan};
+use weir_core::state::KernelState;
+
+use super::{flags_only, run_dir, say};
+use crate::args::{CleanupArgs, GlobalArgs};
+use crate::kernel::lock::Lock;
+use crate::kernel::{How, LinuxKernel};
+use crate::log;
+
+/// Removes what is provably ours; fails when anything of it remained.
+pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
+    log::start(&flags_only(global)?.log);
+    let folder = run_dir(global);
+    let _lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
+    let mut removed = 0;
+    let mut remained = BTreeSet::new();
+    // Addresses may have been made local in either way.
+    for how in [How::Address, How::Route] {
+        let mut kernel = LinuxKernel::open(how)?;
+        let plan = removal(&kernel.observe()?.ours, kernel.has_table()?, args.keep_ipvs);
+        let outcomes = kernel.apply(&plan);
+        removed += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        note(&plan, &outcomes, &mut remained);
+        if how == How::Route && !args.keep_ipvs {
+            remove_dummy(&mut kernel, &mut remained);
+        }
+        let left = removal(&kernel.observe()?.ours, kernel.has_table()?, args.keep_ipvs);
+        remained.extend(left.operations().iter().map(|it| format!("not done: {it}")));
+    }
+    if !args.keep_ipvs {
+        forget(&folder);
+    }
+    say(format!("removed {removed} objects\n"))?;
+    for line in &remained {
+        say(format!("{line}\n"))?;
+    }
+    Ok(if remained.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// With virtual services kept, so are their addresses and the table, whose register tells that they
+/// are ours.
+fn removal(ours: &KernelState, table: bool, keep_ipvs: bool) -> Plan {
+    let mut kept = KernelState::default();
+    if keep_ipvs {
+        kept.clone_from(ours);
+        kept.elements.retain(|element| matches!(element, weir_core::state::Element::Service(_)));
+    }
+    let mut steps = weir_core::diff::diff(ours, &kept).operations().to_vec();
+    if !keep_ipvs {
+        // The table goes with all its elements, whatever somebody made of it.
+        steps.retain(|it| !matches!(it, Operation::RemoveElement(_) | Operation::RemoveBase));
+        steps.extend(table.then_some(Operation::RemoveBase));
+    }
+    Plan::new(steps)
+}
+
+fn note(plan: &Plan, outcomes: &[Outcome], remained: &mut BTreeSet<String>) {
+    for (operation, outcome) in plan.operations().iter().zip(outcomes) {
+        if let Err(refusal) = outcome {
+            remained.insert(format!("{operation}: {refusal}"));
+        }
+    }
+}
+
+fn remove_dummy(kernel: &mut LinuxKernel, remained: &mut BTreeSet<String>) {
+    if let Err(error) = kernel.remove_dummy() {
+        remained.insert(crate::kernel::words(&error));
+    }
+}
+
+/// What was kept for the next start has no meaning any more.
+fn forget(folder: &std::path::Path) {
+    for name in ["drains.json", "first-seen.json"] {
+        // A file that isn't there is as good as removed.
+        drop(std::fs::remove_file(folder.join(name)));
+    }
+}

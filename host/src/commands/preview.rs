@@ -1,0 +1,132 @@
+//! Commands that work everything out without writing: `weir plan`, `weir explain` and policies' views.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use weir_core::kernel::{FakeKernel, Kernel};
+use weir_core::model::{Change, Model, Touched};
+use weir_core::net::ObjectName;
+use weir_core::plan::Plan;
+use weir_core::seen::FirstSeen;
+use weir_core::sight::{self, Beside, view_of};
+use weir_core::view::{KernelAbilities, ServiceView};
+
+use super::{json, load, say};
+use crate::app;
+use crate::args::{Against, GlobalArgs, PlanArgs, PlanOutput, SourceArgs};
+use crate::base::base;
+use crate::config::Config;
+use crate::drive::millis;
+use crate::kernel::{LinuxKernel, doctor};
+use crate::policies::Chain;
+use crate::reconcile::Reconciler;
+use crate::report::explain::{Explanation, explain as explained};
+use crate::watch::manifests::read_directory;
+
+/// `weir plan`.
+pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
+    let config = load(global, &args.source)?;
+    let plan = match args.against {
+        Against::Empty => {
+            let mut all = reconciler(&config, FakeKernel::default(), assumed())?;
+            all.turn(millis())?.plan
+        }
+        Against::Kernel => {
+            let mut kernel = LinuxKernel::open(app::how(&config))?;
+            let abilities = doctor::abilities(kernel.has_ipvs());
+            kernel.expect(base(&config, &model(&config)?.0));
+            let looked = FakeKernel::seen(kernel.observe()?);
+            reconciler(&config, looked, abilities)?.turn(millis())?.plan
+        }
+    };
+    show(&plan, args.output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(plan: &Plan, output: PlanOutput) -> Result<()> {
+    match output {
+        PlanOutput::Table if plan.is_empty() => say("nothing to do\n"),
+        PlanOutput::Table => say(plan),
+        PlanOutput::Json => json(plan),
+    }
+}
+
+/// `weir explain` with sources of its own: against a kernel that holds nothing.
+pub(super) fn explain(
+    global: &GlobalArgs,
+    source: &SourceArgs,
+    name: &ObjectName,
+) -> Result<Option<Explanation>> {
+    let config = load(global, source)?;
+    let mut all = reconciler(&config, FakeKernel::default(), assumed())?;
+    all.turn(millis())?;
+    Ok(explained(&all, name))
+}
+
+/// The views that policies get of the services in a folder of manifests.
+pub(super) fn views(folder: &Path) -> Result<Vec<ServiceView>> {
+    let mut model = Model::new("this-node");
+    for change in read(folder)? {
+        model.fold(change);
+    }
+    let (kernel, seen) = (assumed(), FirstSeen::default());
+    let beside = Beside {
+        kernel: &kernel,
+        cpus: doctor::cpus(),
+        seen: &seen,
+        now: millis() / 1000,
+        counters: None,
+        previous: None,
+    };
+    let ours = model.services().filter(|service| service.is_ours(service.proxy_name.as_deref()));
+    let ports = ours.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+    Ok(ports.map(|(service, port)| view_of(&model, service, port, &beside)).collect())
+}
+
+/// A kernel with everything: what a plan against an empty kernel is made for.
+fn assumed() -> KernelAbilities {
+    let all = weir_core::decision::Scheduler::ALL.into_iter().filter(|s| s.on_ipvs());
+    KernelAbilities {
+        ipvs_schedulers: all.map(|s| s.to_string()).collect(),
+        dataplanes: vec!["ipvs".to_owned()],
+        flowtable: true,
+        ..KernelAbilities::default()
+    }
+}
+
+fn read(folder: &Path) -> Result<Vec<Change>> {
+    let reading = read_directory(folder)?;
+    for problem in &reading.problems {
+        tracing::warn!(%problem, "an object is not as it should be");
+    }
+    Ok(reading.changes)
+}
+
+fn model(config: &Config) -> Result<(Model, Vec<Change>)> {
+    let Some(folder) = &config.manifests else {
+        bail!("no source of services: give a folder of manifests with --manifests DIR");
+    };
+    let changes = read(folder)?;
+    let mut model = Model::new(config.resolved_node_name()?.to_string());
+    for change in changes.clone() {
+        model.fold(change);
+    }
+    Ok((model, changes))
+}
+
+fn reconciler(
+    config: &Config,
+    kernel: FakeKernel,
+    abilities: KernelAbilities,
+) -> Result<Reconciler<FakeKernel, Chain>> {
+    let (model, _) = model(config)?;
+    let defaults = app::defaults(config)?;
+    let node = sight::node(&model, &abilities, defaults.cpus);
+    let chain = Chain::load(config, None, node).context("load the policies")?;
+    let base = base(config, &model);
+    let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
+    all.set_base(Some(base));
+    all.touch(Touched::all());
+    Ok(all)
+}

@@ -1,0 +1,366 @@
+//! The kernel's side of the door: a plan becomes netlink, a look becomes a state.
+//!
+//! Netlink words end here. One thread owns everything in this room: its sockets block, and its
+//! work is in order. The sockets stay in the network namespace of the thread that opened them.
+
+pub mod doctor;
+mod elements;
+mod locals;
+pub mod lock;
+pub mod modules;
+pub mod sysctl;
+pub mod table;
+mod virtuals;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
+use weir_core::kernel::{Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Server};
+use weir_core::plan::{Operation, Plan, Stage};
+use weir_core::state::{Base, Element, KernelState, VirtualKey};
+use weir_link::{DEFAULT_TIMEOUT, Links, Sources};
+use weir_nft::{Nftables, Socket, TableState};
+
+use locals::Locals;
+use table::{Sets, table};
+use virtuals::{chain, found, refusal, request, service_key, virtual_key};
+
+pub use locals::{DUMMY, How};
+
+/// The running kernel.
+pub struct LinuxKernel {
+    nft: Socket,
+    ipvs: Option<Ipvs>,
+    locals: Locals,
+    sets: Sets,
+    /// The base that the table is held against when it is looked at.
+    base: Option<Base>,
+}
+
+/// A door that doesn't open.
+#[derive(Debug, thiserror::Error)]
+#[error("open {door}")]
+pub struct NoKernel {
+    /// Which door.
+    pub door: &'static str,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl LinuxKernel {
+    /// Opens nftables, rtnetlink and IPVS in the calling thread's network namespace; the kernel
+    /// loads their modules. A kernel without IPVS is no error here: see [`has_ipvs`](Self::has_ipvs).
+    ///
+    /// # Errors
+    /// A socket can't be had, or IPVS is there and doesn't answer.
+    pub fn open(how: How) -> Result<Self, NoKernel> {
+        let no = |door| move |source| NoKernel { door, source };
+        let nft = Socket::open().map_err(|error| no("nftables")(error.into()))?;
+        let links = Links::open(DEFAULT_TIMEOUT).map_err(|error| no("rtnetlink")(error.into()))?;
+        let locals = Locals::new(links, how).map_err(|error| no("rtnetlink")(error.into()))?;
+        let ipvs = match Ipvs::open(ipvs_rs::Options::default()) {
+            Ok(ipvs) => Some(ipvs),
+            Err(error) if error.is_unavailable() => None,
+            Err(error) => return Err(no("IPVS")(error.into())),
+        };
+        Ok(Self { nft, ipvs, locals, sets: Sets::new(), base: None })
+    }
+
+    /// Whether this kernel has IPVS.
+    #[must_use]
+    pub fn has_ipvs(&self) -> bool {
+        self.ipvs.is_some()
+    }
+
+    /// Says which base a look at the table is held against.
+    pub fn expect(&mut self, base: Base) {
+        self.base = Some(base);
+    }
+
+    /// Sets the time-outs of IPVS where they differ; a zero leaves the kernel's value. Says whether
+    /// it wrote.
+    ///
+    /// # Errors
+    /// IPVS refused.
+    pub fn set_timeouts(&mut self, want: Timeouts) -> Result<bool, ipvs_rs::Error> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(false) };
+        let is = ipvs.timeouts()?;
+        let differs = |want: u32, is: u32| want != 0 && want != is;
+        let differ = differs(want.tcp, is.tcp)
+            || differs(want.tcp_fin, is.tcp_fin)
+            || differs(want.udp, is.udp);
+        if differ {
+            ipvs.apply_one(&ipvs_rs::Request::SetTimeouts(want))?;
+        }
+        Ok(differ)
+    }
+
+    /// From now on connections from the node to a service come from these addresses. Says how many
+    /// routes were written again, and what the kernel refused.
+    pub fn repoint(&mut self, sources: Sources) -> (usize, Vec<weir_link::Error>) {
+        self.locals.repoint(sources)
+    }
+
+    /// Removes what an earlier run made local in the way that is not configured now.
+    pub fn tidy(&mut self) -> Vec<weir_link::Error> {
+        self.locals.tidy()
+    }
+
+    /// Removes our dummy device.
+    ///
+    /// # Errors
+    /// The kernel refused, or a device of that name isn't a dummy.
+    pub fn remove_dummy(&mut self) -> Result<(), weir_link::Error> {
+        self.locals.remove_dummy()
+    }
+
+    /// Whether a virtual service is there: one cheap question, for a loss that no event tells of.
+    ///
+    /// # Errors
+    /// IPVS can't be asked.
+    pub fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, ipvs_rs::Error> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(false) };
+        match ipvs.service(&service_key(key)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether weir's table is there, in whatever form.
+    ///
+    /// # Errors
+    /// nftables can't be asked.
+    pub fn has_table(&mut self) -> Result<bool, weir_nft::ObserveError> {
+        Ok(self.nft.observe(&table())?.is_some())
+    }
+
+    /// The generation of the rule set: it moves with every change, anybody's.
+    ///
+    /// # Errors
+    /// nftables can't be asked.
+    pub fn generation(&mut self) -> Result<u32, weir_nft::ObserveError> {
+        self.nft.generation()
+    }
+
+    fn observe_ipvs(
+        &mut self,
+    ) -> Result<BTreeMap<VirtualKey, weir_core::state::Virtual>, ipvs_rs::Error> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
+        let entries = ipvs.services()?;
+        let listed = ipvs.table()?;
+        let by_key = index(&listed);
+        let mut all = BTreeMap::new();
+        for entry in &entries {
+            if let Some(key) = virtual_key(entry.service.key()) {
+                all.insert(key, found(entry, by_key.get(&key).copied()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Ours is what the register names, and what is at an address that a route of ours made local:
+    /// the second proves it where somebody flushed the register.
+    fn sort(
+        all: BTreeMap<VirtualKey, weir_core::state::Virtual>,
+        ours: &mut KernelState,
+    ) -> BTreeSet<VirtualKey> {
+        let mut foreign = BTreeSet::new();
+        for (key, service) in all {
+            if ours.elements.contains(&Element::Service(key)) || ours.locals.contains(&key.address)
+            {
+                ours.virtuals.insert(key, service);
+            } else {
+                foreign.insert(key);
+            }
+        }
+        foreign
+    }
+
+    fn read_table(&self, found: &TableState, ours: &mut KernelState) {
+        // A table that isn't as it should be reads as one without a base: the plan lays it anew.
+        ours.base = self.base.clone().filter(|base| self.sets.is_laid(base, found));
+        ours.elements = self.sets.both().into_iter().flat_map(|sets| sets.read(found)).collect();
+    }
+
+    fn apply_stage(
+        &mut self,
+        stage: Stage,
+        operations: &[Operation],
+        lost: &mut Lost,
+    ) -> Vec<Outcome> {
+        match stage {
+            Stage::SetBase | Stage::RemoveBase => {
+                operations.iter().map(|operation| self.apply_base(operation)).collect()
+            }
+            Stage::AddElements | Stage::RemoveElements => {
+                let outcomes = elements::apply(&mut self.nft, &self.sets, operations);
+                lost.note(operations, &outcomes);
+                outcomes
+            }
+            Stage::AddLocals | Stage::RemoveLocals => self.locals.apply(operations),
+            Stage::Virtuals
+            | Stage::Destinations
+            | Stage::RemoveDestinations
+            | Stage::RemoveVirtuals => {
+                let outcomes = self.apply_ipvs(operations, lost);
+                lost.note(operations, &outcomes);
+                outcomes
+            }
+        }
+    }
+
+    fn apply_base(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::SetBase(base) => {
+                self.base = Some(base.clone());
+                elements::lay(&mut self.nft, &self.sets, base)
+            }
+            _ => elements::remove(&mut self.nft),
+        }
+    }
+
+    fn apply_ipvs(&mut self, operations: &[Operation], lost: &Lost) -> Vec<Outcome> {
+        let Some(ipvs) = &mut self.ipvs else {
+            let none = Refusal::new(RefusalKind::Unsupported, "this kernel has no IPVS");
+            return vec![Err(none); operations.len()];
+        };
+        let mut outcomes: Vec<Outcome> = operations.iter().map(|it| lost.allows(it)).collect();
+        let mut sent = Vec::new();
+        for (index, operation) in operations.iter().enumerate() {
+            if outcomes[index].is_err() {
+                continue;
+            }
+            match request(operation) {
+                Some(Ok(request)) => sent.push((index, request)),
+                Some(Err(error)) => {
+                    outcomes[index] = Err(Refusal::new(RefusalKind::Other, error.to_string()))
+                }
+                None => {}
+            }
+        }
+        // A new service that exists is somebody else's and must not be set; anything else may be repeated.
+        let (places, requests): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
+        let adds = operations.iter().any(|it| matches!(it, Operation::AddVirtual(..)));
+        let verdicts = if adds { ipvs.apply(&requests) } else { ipvs.apply_idempotent(&requests) };
+        for (index, verdict) in places.into_iter().zip(verdicts) {
+            outcomes[index] = verdict.map_err(|error| refusal(&operations[index], &error));
+        }
+        outcomes
+    }
+}
+
+/// What can't be built on, because what belongs under it was refused earlier in the same plan.
+#[derive(Default)]
+struct Lost {
+    /// Virtual services that aren't in the register.
+    unregistered: BTreeSet<VirtualKey>,
+    /// Virtual services that weren't made.
+    unmade: BTreeSet<VirtualKey>,
+}
+
+impl Lost {
+    fn note(&mut self, operations: &[Operation], outcomes: &[Outcome]) {
+        for (operation, _) in
+            operations.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err())
+        {
+            match operation {
+                Operation::AddElement(Element::Service(key)) => {
+                    drop(self.unregistered.insert(*key))
+                }
+                Operation::AddVirtual(key, _) => drop(self.unmade.insert(*key)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Without its entry in the register a virtual service could never be told from a foreign one.
+    fn allows(&self, operation: &Operation) -> Outcome {
+        let skipped = |why| Err(Refusal::new(RefusalKind::Skipped, why));
+        match operation {
+            Operation::AddVirtual(key, _) if self.unregistered.contains(key) => {
+                skipped("it could not be registered as ours")
+            }
+            Operation::AddDestination(key, ..) | Operation::SetDestination(key, ..)
+                if self.unmade.contains(key) =>
+            {
+                skipped("its virtual service could not be made")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Kernel for LinuxKernel {
+    fn observe(&mut self) -> Result<Observation, ObserveError> {
+        let mut ours = KernelState::default();
+        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
+        if let Some(found) = found {
+            self.read_table(&found, &mut ours);
+        }
+        ours.locals =
+            self.locals.observe().map_err(|error| failed("read local addresses", error))?;
+        let all = self.observe_ipvs().map_err(|error| failed("read virtual services", error))?;
+        let foreign = Self::sort(all, &mut ours);
+        Ok(Observation { ours, foreign })
+    }
+
+    fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(plan.len());
+        let mut lost = Lost::default();
+        for operations in plan.stages() {
+            let Some(first) = operations.first() else { continue };
+            outcomes.extend(self.apply_stage(first.stage(), operations, &mut lost));
+        }
+        outcomes
+    }
+
+    fn connections(
+        &mut self,
+        of: &BTreeSet<Server>,
+    ) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
+        let listed = ipvs.table().map_err(|error| failed("read connections", error))?;
+        let by_key = index(&listed);
+        let open = of.iter().filter_map(|(key, to)| {
+            let all = &by_key.get(key)?.destinations;
+            let it = all.iter().find(|it| it.key.address == to.ip() && it.key.port == to.port())?;
+            Some((
+                (*key, *to),
+                u64::from(it.active_connections) + u64::from(it.inactive_connections),
+            ))
+        });
+        Ok(open.collect())
+    }
+}
+
+fn index(listed: &ServiceTable) -> BTreeMap<VirtualKey, &TableService> {
+    let keyed = listed.services.iter().filter_map(|service| match &service.key {
+        TableKey::Address(key) => Some((virtual_key(key)?, service)),
+        TableKey::Fwmark(_) => None,
+    });
+    keyed.collect()
+}
+
+fn failed(doing: &str, error: impl std::error::Error + Send + Sync + 'static) -> ObserveError {
+    ObserveError { doing: doing.to_owned(), source: error.into() }
+}
+
+/// The connection time-outs of IPVS, as they are configured; a zero leaves the kernel's value.
+#[must_use]
+pub fn timeouts(ipvs: &crate::config::Ipvs) -> Timeouts {
+    let seconds =
+        |period: crate::config::Period| u32::try_from(period.get().as_secs()).unwrap_or(u32::MAX);
+    Timeouts {
+        tcp: seconds(ipvs.tcp_timeout),
+        tcp_fin: seconds(ipvs.tcp_fin_timeout),
+        udp: seconds(ipvs.udp_timeout),
+    }
+}
+
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn words(error: &dyn std::error::Error) -> String {
+    chain(error)
+}

@@ -1,0 +1,182 @@
+//! Making service addresses local, by a route each or by an address on our dummy device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use weir_core::kernel::{Outcome, Refusal, RefusalKind};
+use weir_core::plan::Operation;
+use weir_link::{Change, Error, LinkIndex, LinkName, Links, Op, Sources, Vip, VipRoute};
+
+use super::virtuals::chain;
+
+/// The dummy device's name.
+pub const DUMMY: &str = "weir0";
+
+/// How addresses are made local.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// By a `local` route each, on loopback.
+    Route,
+    /// By an address each, on the dummy device.
+    Address,
+}
+
+/// The local addresses, as they are kept.
+pub(super) struct Locals {
+    links: Links,
+    how: How,
+    dummy: LinkName,
+    index: Option<LinkIndex>,
+    sources: Sources,
+    /// Our routes as they were written: the kernel takes a stale IPv6 source off without a word.
+    routes: BTreeMap<Vip, VipRoute>,
+}
+
+impl Locals {
+    pub(super) fn new(links: Links, how: How) -> Result<Self, weir_link::BadLinkName> {
+        let dummy = LinkName::new(DUMMY)?;
+        Ok(Self {
+            links,
+            how,
+            dummy,
+            index: None,
+            sources: Sources::default(),
+            routes: BTreeMap::new(),
+        })
+    }
+
+    /// The addresses that are local by our doing.
+    pub(super) fn observe(&mut self) -> Result<BTreeSet<IpAddr>, Error> {
+        let routes = self.links.dump_vip_routes()?;
+        self.routes = routes.into_iter().map(|route| (route.vip, route)).collect();
+        match self.how {
+            How::Route => Ok(self.routes.keys().map(|vip| vip.ip()).collect()),
+            How::Address => match self.links.bound(&self.dummy) {
+                Ok(bound) => {
+                    Ok(bound.as_slice().iter().copied().filter(|ip| !is_link_local(*ip)).collect())
+                }
+                Err(error) if error.is_not_found() => Ok(BTreeSet::new()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Runs the operations about local addresses, in few sends.
+    pub(super) fn apply(&mut self, operations: &[Operation]) -> Vec<Outcome> {
+        if self.how == How::Address
+            && operations.iter().any(|it| matches!(it, Operation::AddLocal(_)))
+        {
+            match self.links.ensure_dummy(&self.dummy) {
+                Ok((index, _)) => self.index = Some(index),
+                Err(error) => return vec![Err(refusal(&error)); operations.len()],
+            }
+        }
+        let ops: Vec<Result<Option<Op>, Refusal>> =
+            operations.iter().map(|it| self.op(it)).collect();
+        let sent: Vec<Op> =
+            ops.iter().filter_map(|op| op.as_ref().ok().copied().flatten()).collect();
+        let mut verdicts = self.links.apply(&sent).into_iter();
+        let outcomes = ops.into_iter().map(|op| match op? {
+            None => Ok(()),
+            Some(op) => match verdicts.next() {
+                Some(Ok(_)) => {
+                    self.remember(&op);
+                    Ok(())
+                }
+                Some(Err(error)) => Err(refusal(&error)),
+                None => Err(Refusal::new(RefusalKind::Unknown, "no verdict")),
+            },
+        });
+        outcomes.collect()
+    }
+
+    fn op(&self, operation: &Operation) -> Result<Option<Op>, Refusal> {
+        let vip = |address: &IpAddr| {
+            Vip::new(*address).map_err(|error| Refusal::new(RefusalKind::Other, error.to_string()))
+        };
+        Ok(match (operation, self.how, self.index) {
+            (Operation::AddLocal(address), How::Route, _) => {
+                let vip = vip(address)?;
+                Some(Op::PutRoute(VipRoute {
+                    src: self.sources.of(vip.family()),
+                    ..VipRoute::new(vip)
+                }))
+            }
+            (Operation::RemoveLocal(address), How::Route, _) => {
+                Some(Op::RemoveRoute(vip(address)?))
+            }
+            (Operation::AddLocal(address), How::Address, Some(link)) => {
+                Some(Op::Bind(vip(address)?, link))
+            }
+            (Operation::RemoveLocal(address), How::Address, Some(link)) => {
+                Some(Op::Unbind(vip(address)?, link))
+            }
+            // Without the device its addresses are gone too.
+            _ => None,
+        })
+    }
+
+    fn remember(&mut self, op: &Op) {
+        match op {
+            Op::PutRoute(route) => drop(self.routes.insert(route.vip, *route)),
+            Op::RemoveRoute(vip) => drop(self.routes.remove(vip)),
+            Op::Bind(..) | Op::Unbind(..) => {}
+        }
+    }
+
+    /// From now on connections from the node to a service come from these addresses; routes that say
+    /// another are written again. Says how many, and what the kernel refused.
+    pub(super) fn repoint(&mut self, sources: Sources) -> (usize, Vec<Error>) {
+        self.sources = sources;
+        if self.how == How::Address {
+            return (0, Vec::new());
+        }
+        let routes: Vec<VipRoute> = self.routes.values().copied().collect();
+        let ops = sources.repoint(&routes);
+        let verdicts = self.links.apply(&ops);
+        let mut errors = Vec::new();
+        for (op, verdict) in ops.iter().zip(verdicts) {
+            match verdict {
+                Ok(_) => self.remember(op),
+                Err(error) => errors.push(error),
+            }
+        }
+        (ops.len() - errors.len(), errors)
+    }
+
+    /// Removes what an earlier run made local in the other way.
+    pub(super) fn tidy(&mut self) -> Vec<Error> {
+        match self.how {
+            How::Route => self.links.remove_dummy(&self.dummy).err().into_iter().collect(),
+            How::Address => {
+                let ops: Vec<Op> = self.routes.keys().map(|vip| Op::RemoveRoute(*vip)).collect();
+                let verdicts: Vec<Result<Change, Error>> = self.links.apply(&ops);
+                self.routes.clear();
+                verdicts.into_iter().filter_map(Result::err).collect()
+            }
+        }
+    }
+
+    /// Removes the dummy device.
+    pub(super) fn remove_dummy(&mut self) -> Result<(), Error> {
+        self.links.remove_dummy(&self.dummy).map(drop)
+    }
+}
+
+/// The kernel gives a device that is up an address of its own.
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let kind = if error.is_not_found() {
+        RefusalKind::NotFound
+    } else if error.is_exists() {
+        RefusalKind::Exists
+    } else if error.errno().is_some() {
+        RefusalKind::Other
+    } else {
+        RefusalKind::Unknown
+    };
+    Refusal::new(kind, chain(error))
+}

@@ -1,0 +1,151 @@
+//! The chain of policies as the reconciler knows it: configuration → sandbox, questions → answers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use weir_core::compile::PortKey;
+use weir_core::net::ObjectName;
+use weir_core::view::Node;
+use weir_policy_host::{
+    Answers, Change, Failure, Limits, PolicySet, PolicySpec, PolicyStats, RevisionKey, Sandbox,
+    SandboxConfig, SandboxError,
+};
+
+use crate::config::{Config, PolicyLimits};
+use crate::reconcile::{Policies, Question};
+
+/// The chain, with what is told about it only when it changes.
+pub struct Chain {
+    set: PolicySet,
+    said: Said,
+}
+
+/// Failures that were told already: each is told once, until the policy answers again.
+#[derive(Default)]
+struct Said {
+    failing: std::collections::BTreeSet<(Arc<str>, &'static str)>,
+}
+
+impl Chain {
+    /// Loads the policies that the configuration names. One that can't be loaded is told in the log
+    /// and left out until its file is better.
+    ///
+    /// # Errors
+    /// This machine can't run WebAssembly at all.
+    pub fn load(
+        config: &Config,
+        code_dir: Option<&Path>,
+        node: Node,
+    ) -> Result<Self, SandboxError> {
+        let limits = limits(&config.policy_limits);
+        let sandbox =
+            Sandbox::new(SandboxConfig { limits, code_dir: code_dir.map(Path::to_owned) })?;
+        if let Some(warning) = sandbox.warning() {
+            tracing::warn!(reason = warning, "compiled policies are kept in memory only");
+        }
+        let (set, changes) = PolicySet::load(sandbox, specs(config), node);
+        tell(&changes);
+        Ok(Self { set, said: Said::default() })
+    }
+
+    /// Looks at the policies' files again. Says whether any other version runs now.
+    pub fn refresh(&mut self) -> bool {
+        let changes = self.set.refresh();
+        tell(&changes);
+        changes.iter().any(|change| matches!(change, Change::Loaded { .. }))
+    }
+
+    /// Numbers and state of each policy, in the chain's order.
+    #[must_use]
+    pub fn stats(&self) -> Vec<PolicyStats> {
+        self.set.stats()
+    }
+}
+
+impl Policies for Chain {
+    fn ask(&mut self, question: &Question<'_>) -> Answers {
+        let revisions = question.revisions;
+        let key = RevisionKey {
+            service_port: name_of(question.service, question.port),
+            namespace: revisions.namespace,
+            service: revisions.service,
+            slices: revisions.slices,
+            evaluation: question.evaluation,
+        };
+        let answers = self.set.decide(&key, || (question.view)());
+        self.said.note(&answers, &key.service_port);
+        answers
+    }
+
+    fn see_node(&mut self, node: Node) {
+        tell(&self.set.set_node(node));
+    }
+
+    fn forget(&mut self, service: &ObjectName, port: PortKey) {
+        self.set.forget(&name_of(service, port));
+    }
+}
+
+impl Said {
+    fn note(&mut self, answers: &Answers, service_port: &str) {
+        for Failure { policy, kind, message, stood_in } in &answers.failures {
+            if self.failing.insert((Arc::clone(policy), kind.kind())) {
+                tracing::error!(
+                    %policy, kind = kind.kind(), service_port, reason = %message, last_good_stands = stood_in,
+                    "a policy failed; told once until it answers again"
+                );
+            }
+        }
+        let answered = answers.wishes.iter().map(|(policy, _)| policy);
+        let answered = answered.chain(answers.refusals.iter().map(|(policy, _)| policy));
+        let failed = |policy: &str| answers.failures.iter().any(|it| *it.policy == *policy);
+        for policy in answered.filter(|policy| !failed(policy)) {
+            self.failing.retain(|(failing, _)| **failing != **policy);
+        }
+    }
+}
+
+fn name_of(service: &ObjectName, port: PortKey) -> Arc<str> {
+    format!("{service}:{port}").into()
+}
+
+fn specs(config: &Config) -> Vec<PolicySpec> {
+    let spec = |policy: &crate::config::Policy| PolicySpec {
+        name: policy.name.to_string().into(),
+        file: policy.file.clone(),
+        config: policy
+            .config
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    };
+    config.policies.iter().map(spec).collect()
+}
+
+fn limits(configured: &PolicyLimits) -> Limits {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        fuel: configured.fuel.get(),
+        fuel_per_endpoint: configured.fuel_per_endpoint.get(),
+        memory_bytes: size(configured.memory.get()),
+        hostcall_bytes: size(configured.result_size.get()),
+        log_lines: size(configured.log_lines.get()),
+        log_bytes: size(configured.log_size.get()),
+        ..Limits::default()
+    }
+}
+
+fn tell(changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::Loaded { policy, digest } => tracing::info!(%policy, %digest, "policy loaded"),
+            Change::Refused { policy, problem, kept_old } => tracing::error!(
+                %policy, kind = problem.kind, reason = %problem.message, old_version_runs_on = kept_old,
+                "policy file can't be used"
+            ),
+            Change::Restored { policy } => {
+                tracing::info!(%policy, "policy file is again the one that runs")
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The loop's turn against a kernel in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_core::kernel::{FakeKernel, Outcome};
+use weir_core::model::{Endpoint, EndpointSlice, ServiceType, SlicePort, TrafficPolicy};
+use weir_core::net::{Family, Port, Protocol};
+use weir_core::state::{Balance, Virtual, Weight};
+use weir_core::wish::Wish;
+
+use super::*;
+use weir_core::decision::SchedulerFlags;
+
+/// A chain that wishes the same for every service port.
+#[derive(Default)]
+struct Wishes {
+    wish: Wish,
+    asked: Vec<(String, u64)>,
+    nodes: usize,
+    forgotten: usize,
+}
+
+impl Policies for Wishes {
+    fn ask(&mut self, question: &Question<'_>) -> Answers {
+        let view = (question.view)();
+        assert_eq!(view.port.number, question.port.port.get());
+        self.asked.push((question.service.to_string(), question.evaluation));
+        Answers { wishes: vec![(Arc::from("test"), self.wish.clone())], ..Answers::default() }
+    }
+
+    fn see_node(&mut self, _: Node) {
+        self.nodes += 1;
+    }
+
+    fn forget(&mut self, _: &ObjectName, _: PortKey) {
+        self.forgotten += 1;
+    }
+}
+
+type Subject = Reconciler<FakeKernel, Wishes>;
+
+fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
+    let abilities = KernelAbilities {
+        dataplanes: vec!["ipvs".to_owned()],
+        ipvs_schedulers: ["rr", "wrr", "mh"].map(str::to_owned).to_vec(),
+        ..KernelAbilities::default()
+    };
+    let defaults =
+        Defaults { dataplane: None, scheduler: Scheduler::Rr, proxy_name: None, cpus: 2 };
+    let policies = Wishes { wish, ..Wishes::default() };
+    let mut all = Reconciler::new(Model::new("node-1"), kernel, policies, abilities, defaults);
+    all.set_base(Some(Base::default()));
+    all
+}
+
+fn service(name: &str, address: &str) -> Change {
+    Change::Service(Box::new(Service {
+        name: ObjectName::new("shop", name),
+        created: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        kind: ServiceType::ClusterIP,
+        proxy_name: None,
+        cluster_ips: vec![address.parse().unwrap()],
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        source_ranges: Vec::new(),
+        ports: vec![ServicePort {
+            name: "http".to_owned(),
+            protocol: Protocol::Tcp,
+            port: Port::new(80).unwrap(),
+            node_port: None,
+            app_protocol: None,
+        }],
+        affinity_seconds: None,
+        internal_policy: TrafficPolicy::Cluster,
+        external_policy: TrafficPolicy::Cluster,
+        traffic_distribution: None,
+        health_check_node_port: None,
+    }))
+}
+
+fn slice(name: &str, endpoints: &[&str]) -> Change {
+    let endpoint = |address: &&str| Endpoint {
+        address: address.parse().unwrap(),
+        ready: true,
+        serving: true,
+        terminating: false,
+        node: None,
+        zone: None,
+        zone_hints: Vec::new(),
+        node_hints: Vec::new(),
+    };
+    let port = SlicePort {
+        name: "http".to_owned(),
+        protocol: Protocol::Tcp,
+        port: Port::new(8080).unwrap(),
+    };
+    Change::Slice(Box::new(EndpointSlice {
+        name: ObjectName::new("shop", format!("{name}-1")),
+        service: ObjectName::new("shop", name),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        family: Family::V4,
+        ports: vec![port],
+        endpoints: endpoints.iter().map(endpoint).collect(),
+    }))
+}
+
+fn two_services() -> Vec<Change> {
+    vec![
+        service("web", "10.96.0.1"),
+        slice("web", &["10.1.0.1", "10.1.0.2"]),
+        service("api", "10.96.0.2"),
+        slice("api", &["10.1.0.3"]),
+    ]
+}
+
+fn lines(turn: &Turn) -> Vec<String> {
+    turn.plan.operations().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_first_turn_writes_everything_and_the_next_nothing() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.fold(two_services(), None);
+    let turn = all.turn(0).unwrap();
+    assert_eq!(
+        lines(&turn),
+        [
+            "set base masquerade hairpin",
+            "add element services tcp 10.96.0.1:80",
+            "add element services tcp 10.96.0.2:80",
+            "add element vips 10.96.0.1",
+            "add element vips 10.96.0.2",
+            "add virtual tcp 10.96.0.1:80 rr",
+            "add virtual tcp 10.96.0.2:80 rr",
+            "add destination tcp 10.96.0.1:80 -> 10.1.0.1:8080 weight 1",
+            "add destination tcp 10.96.0.1:80 -> 10.1.0.2:8080 weight 1",
+            "add destination tcp 10.96.0.2:80 -> 10.1.0.3:8080 weight 1",
+            "add local 10.96.0.1",
+            "add local 10.96.0.2",
+        ]
+    );
+    assert!(!all.has_work() && all.due().is_none());
+    assert!(all.turn(1_000).unwrap().plan.is_empty());
+}
+
+#[test]
+fn a_restart_that_finds_everything_right_writes_nothing() {
+    let mut first = subject(FakeKernel::default(), Wish::default());
+    first.fold(two_services(), None);
+    first.turn(0).unwrap();
+    let kernel = FakeKernel { writes: 0, ..first.kernel };
+    let mut second = subject(kernel, Wish::default());
+    second.fold(two_services(), None);
+    assert!(second.turn(1_000).unwrap().plan.is_empty());
+    assert_eq!((second.kernel.writes, second.drift()), (0, 0));
+}
+
+#[test]
+fn what_an_earlier_run_left_behind_goes() {
+    let mut first = subject(FakeKernel::default(), Wish::default());
+    first.fold(two_services(), None);
+    first.turn(0).unwrap();
+    let mut second = subject(first.kernel, Wish::default());
+    second.fold(two_services().split_off(2), None);
+    let turn = second.turn(1_000).unwrap();
+    assert_eq!(
+        lines(&turn),
+        [
+            "remove local 10.96.0.1",
+            "remove virtual tcp 10.96.0.1:80",
+            "remove element services tcp 10.96.0.1:80",
+            "remove element vips 10.96.0.1",
+        ]
+    );
+}
+
+#[test]
+fn a_refused_operation_is_tried_again_later_and_holds_up_nobody() {
+    let refused = Operation::AddLocal("10.96.0.1".parse().unwrap());
+    let why = Refusal::new(RefusalKind::Other, "Invalid argument");
+    let kernel = FakeKernel { refuse: vec![(refused.clone(), why)], ..FakeKernel::default() };
+    let mut all = subject(kernel, Wish::default());
+    all.fold(two_services(), None);
+    let turn = all.turn(0).unwrap();
+    assert_eq!(turn.refused.len(), 1);
+    assert!(
+        all.kernel.state.locals.contains(&"10.96.0.2".parse().unwrap()),
+        "the other service is served"
+    );
+    assert_eq!(all.due(), Some(1_000));
+    assert!(all.turn(500).unwrap().plan.is_empty(), "not before its time");
+    assert_eq!(all.turn(1_000).unwrap().plan.len(), 1);
+    assert_eq!(all.due(), Some(3_000), "the wait doubles");
+    all.kernel.refuse.clear();
+    assert_eq!(lines(&all.turn(3_000).unwrap()), ["add local 10.96.0.1"]);
+    assert_eq!((all.due(), all.refused().count()), (None, 0));
+}
+
+#[test]
+fn a_scheduler_that_the_kernel_lacks_is_learnt_and_replaced() {
+    let wish = Wish { scheduler: Some("mh".to_owned()), ..Wish::default() };
+    let key = VirtualKey {
+        address: "10.96.0.1".parse().unwrap(),
+        protocol: Protocol::Tcp,
+        port: Port::new(80).unwrap(),
+    };
+    let mh = SchedulerFlags::default_for(Scheduler::Mh);
+    let balance = Balance { scheduler: Scheduler::Mh, flags: mh, persistence: None };
+    let why = Refusal::new(RefusalKind::Unsupported, "no such scheduler");
+    let refuse = vec![(Operation::AddVirtual(key, balance), why)];
+    let mut all = subject(FakeKernel { refuse, ..FakeKernel::default() }, wish);
+    all.fold(vec![service("web", "10.96.0.1")], None);
+    all.turn(0).unwrap();
+    assert!(all.has_work(), "the service is worked out again");
+    all.turn(1).unwrap();
+    assert_eq!(all.kernel.state.virtuals[&key].balance.scheduler, Scheduler::Rr);
+    let decided = all.decided(&ObjectName::new("shop", "web")).unwrap();
+    let reasons = &decided.values().next().unwrap().decision.reasons;
+    assert!(reasons[0].text.contains("mh can't be had"), "{reasons:?}");
+    assert!(all.policies.nodes > 0, "policies see the node without it");
+}
+
+#[test]
+fn a_virtual_service_of_somebody_else_is_left_alone() {
+    let key = VirtualKey {
+        address: "10.96.0.1".parse().unwrap(),
+        protocol: Protocol::Tcp,
+        port: Port::new(80).unwrap(),
+    };
+    let balance =
+        Balance { scheduler: Scheduler::Wrr, flags: SchedulerFlags::default(), persistence: None };
+    let theirs = Virtual {
+        balance,
+        destinations: BTreeMap::from([("10.9.9.9:80".parse().unwrap(), Weight(5))]),
+    };
+    let mut kernel = FakeKernel::default();
+    kernel.state.virtuals.insert(key, theirs.clone());
+    kernel.foreign.insert(key);
+    let mut all = subject(kernel, Wish::default());
+    all.fold(two_services(), None);
+    let turn = all.turn(0).unwrap();
+    assert!(
+        turn.plan.operations().iter().all(|it| it.virtual_key() != Some(key)),
+        "{:?}",
+        lines(&turn)
+    );
+    assert_eq!(all.kernel.state.virtuals[&key], theirs);
+    all.kernel.foreign.clear();
+    all.kernel.state.virtuals.clear();
+    all.look().unwrap();
+    assert!(
+        lines(&all.turn(1).unwrap()).contains(&"add virtual tcp 10.96.0.1:80 rr".to_owned()),
+        "once it is free"
+    );
+}
+
+#[test]
+fn what_others_change_is_put_right_and_counted() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.fold(two_services(), None);
+    all.turn(0).unwrap();
+    all.kernel.state.virtuals.clear();
+    assert_eq!(all.look().unwrap().len(), 2);
+    assert_eq!(all.drift(), 2);
+    let turn = all.turn(1).unwrap();
+    assert_eq!(turn.plan.len(), 5, "{:?}", lines(&turn));
+    assert_eq!(turn.services, 0, "nothing was decided anew");
+}
+
+#[test]
+fn a_policy_is_asked_again_when_it_wants_to_be() {
+    let wish = Wish { re_evaluate_after_seconds: Some(10), ..Wish::default() };
+    let mut all = subject(FakeKernel::default(), wish);
+    all.fold(vec![service("web", "10.96.0.1")], None);
+    all.turn(0).unwrap();
+    assert_eq!(all.due(), Some(10_000));
+    all.turn(9_999).unwrap();
+    all.turn(10_000).unwrap();
+    let web = "shop/web".to_owned();
+    assert_eq!(all.policies.asked, [(web.clone(), 0), (web, 1)]);
+    assert_eq!(all.due(), Some(20_000));
+}
+
+#[test]
+fn a_leaving_server_drains_and_goes_when_it_is_idle() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.resume(Drains::new(60_000, &[]), FirstSeen::default());
+    all.fold(vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1", "10.1.0.2"])], None);
+    all.turn(0).unwrap();
+    let leaving = ("10.1.0.2:8080", *all.ledger().known().virtuals.keys().next().unwrap());
+    let server = (leaving.1, leaving.0.parse().unwrap());
+    all.kernel.open.insert(server, 3);
+    all.fold(vec![slice("web", &["10.1.0.1"])], None);
+    let turn = all.turn(1_000).unwrap();
+    assert_eq!(lines(&turn), ["set destination tcp 10.96.0.1:80 -> 10.1.0.2:8080 weight 0"]);
+    all.check_drains(2_000).unwrap();
+    assert!(all.turn(2_000).unwrap().plan.is_empty(), "it is busy");
+    all.kernel.open.clear();
+    all.check_drains(3_000).unwrap();
+    assert_eq!(
+        lines(&all.turn(3_000).unwrap()),
+        ["remove destination tcp 10.96.0.1:80 -> 10.1.0.2:8080"]
+    );
+    assert!(all.drains().servers().is_empty());
+}
+
+#[test]
+fn a_service_that_goes_is_forgotten_everywhere() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.fold(two_services(), None);
+    all.turn(0).unwrap();
+    all.fold(vec![Change::ServiceGone(ObjectName::new("shop", "web"))], None);
+    all.turn(1).unwrap();
+    assert_eq!(all.kernel.state.virtuals.len(), 1);
+    assert_eq!(all.policies.forgotten, 1);
+    assert!(all.decided(&ObjectName::new("shop", "web")).is_none());
+}
+
+/// A kernel whose look fails.
+struct Blind(FakeKernel);
+
+impl Kernel for Blind {
+    fn observe(&mut self) -> Result<weir_core::kernel::Observation, ObserveError> {
+        Err(ObserveError { doing: "look".to_owned(), source: "nothing to see".into() })
+    }
+
+    fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
+        self.0.apply(plan)
+    }
+
+    fn connections(
+        &mut self,
+        of: &BTreeSet<weir_core::kernel::Server>,
+    ) -> Result<BTreeMap<weir_core::kernel::Server, u64>, ObserveError> {
+        self.0.connections(of)
+    }
+}
+
+#[test]
+fn nothing_is_written_on_a_state_that_is_not_known() {
+    let Subject { kernel, abilities, defaults, .. } =
+        subject(FakeKernel::default(), Wish::default());
+    let mut all =
+        Reconciler::new(Model::new("n"), Blind(kernel), Wishes::default(), abilities, defaults);
+    all.fold(two_services(), None);
+    assert!(all.turn(0).is_err());
+    assert!(all.has_work(), "the services stay touched");
+    assert_eq!(all.kernel.0.writes, 0);
+}

@@ -1,0 +1,7 @@
+//! What weir says of itself: health, metrics, status and explanations.
+
+pub mod explain;
+pub mod health;
+pub mod metrics;
+pub mod status;
+mod text_table;

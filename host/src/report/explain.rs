@@ -1,0 +1,263 @@
+//! What `weir explain` shows: why one service is balanced as it is. Values only; pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use weir_core::compile::PortKey;
+use weir_core::decision::Decision;
+use weir_core::eligible::{Candidate, candidates};
+use weir_core::kernel::Kernel;
+use weir_core::net::ObjectName;
+use weir_core::state::{KernelState, Key};
+use weir_policy_host::Answers;
+
+use crate::reconcile::{Decided, Policies, Reconciler};
+
+/// One service, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// `NAMESPACE/NAME`.
+    pub service: String,
+    /// Why it isn't served, if it isn't.
+    pub not_served: Option<String>,
+    /// Its ports.
+    pub ports: Vec<Port>,
+    /// Kernel objects that it wants, each with what is wrong with it, if anything is.
+    pub objects: Vec<Object>,
+}
+
+/// One port, explained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Port {
+    /// `80/tcp`.
+    pub port: String,
+    /// What each policy said, in the chain's order.
+    pub answers: Vec<Answer>,
+    /// Fields of the decision, each with who chose it.
+    pub decision: Vec<Field>,
+    /// What the host set aside, clamped or downgraded.
+    pub reasons: Vec<String>,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// What one policy said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The policy.
+    pub policy: String,
+    /// Its words.
+    pub said: String,
+}
+
+/// One field of a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// The field.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Who chose it.
+    pub by: String,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub to: String,
+    /// Its conditions and where it is.
+    pub state: String,
+    /// Its weight.
+    pub weight: u32,
+}
+
+/// One kernel object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// The object.
+    pub object: String,
+    /// `in the kernel`, or what is wrong.
+    pub state: String,
+}
+
+/// Explains a service; `None` where no such service is known.
+pub fn explain<K: Kernel, P: Policies>(
+    all: &Reconciler<K, P>,
+    name: &ObjectName,
+) -> Option<Explanation> {
+    let service = all.model.service(name)?;
+    let decided = all.decided(name);
+    let ports = service.ports.iter().filter_map(|port| {
+        let key = PortKey::of(port);
+        let decided = decided?.get(&key)?;
+        let found = candidates(&all.model, service, port);
+        Some(explain_port(key, decided, &found, all.model.node_name()))
+    });
+    let ports: Vec<Port> = ports.collect();
+    let not_served = decided.is_none().then(|| {
+        let proxy = service.proxy_name.as_deref().unwrap_or("no proxy in particular");
+        format!("type {:?}, meant for {proxy}: not for this weir", service.kind)
+    });
+    Some(Explanation { service: name.to_string(), not_served, ports, objects: objects(all, name) })
+}
+
+fn explain_port(key: PortKey, decided: &Decided, found: &[Candidate<'_>], node: &str) -> Port {
+    let Decided { decision, answers } = decided;
+    Port {
+        port: key.to_string(),
+        answers: said(answers),
+        decision: fields(decision),
+        reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+        endpoints: found.iter().map(|c| endpoint(c, decision, node)).collect(),
+    }
+}
+
+fn said(answers: &Answers) -> Vec<Answer> {
+    let wishes = answers.wishes.iter().map(|(policy, wish)| {
+        let said = if wish.is_empty() { "no opinion".to_owned() } else { brief(wish) };
+        (policy.as_str(), said)
+    });
+    let refusals =
+        answers.refusals.iter().map(|(policy, refusal)| (policy.as_str(), brief(refusal)));
+    let failures = answers.failures.iter().map(|it| {
+        let stands = if it.stood_in { "; its last good answer stands" } else { "" };
+        (&*it.policy, format!("failed ({}): {}{stands}", it.kind, it.message))
+    });
+    let all = wishes.chain(refusals).chain(failures);
+    all.map(|(policy, said)| Answer { policy: policy.to_string(), said }).collect()
+}
+
+/// A policy's answer in JSON, without the fields on which it has no opinion.
+fn brief(answer: &impl Serialize) -> String {
+    let value = serde_json::to_value(answer).unwrap_or_default();
+    match value {
+        serde_json::Value::Object(fields) => {
+            let said =
+                fields.into_iter().filter(|(_, v)| !v.is_null() && *v != serde_json::json!({}));
+            serde_json::Value::Object(said.collect()).to_string()
+        }
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn fields(decision: &Decision) -> Vec<Field> {
+    let field =
+        |name: &str, value: String, by: &str| Field { name: name.into(), value, by: by.into() };
+    let Decision { dataplane, scheduler, flags, offload, affinity, .. } = decision;
+    let mut all = vec![
+        field("dataplane", dataplane.value.to_string(), &dataplane.by),
+        field("scheduler", scheduler.value.to_string(), &scheduler.by),
+        field("scheduler flags", flags.value.to_string(), &flags.by),
+        field("offload", offload.value.to_string(), &offload.by),
+        field("affinity", affinity.value.map_or("none".into(), |s| format!("{s} s")), &affinity.by),
+    ];
+    if let Some(interfaces) = &decision.interfaces {
+        all.push(field("interfaces", brief(&interfaces.value), &interfaces.by));
+    }
+    if let Some(again) = &decision.re_evaluate {
+        all.push(field("asked again after", format!("{} s", again.value), &again.by));
+    }
+    all.extend(decision.notes.iter().map(|note| field("note", note.value.clone(), &note.by)));
+    all
+}
+
+fn endpoint(candidate: &Candidate<'_>, decision: &Decision, node: &str) -> Endpoint {
+    let it = candidate.endpoint;
+    let conditions =
+        [(it.ready, "ready"), (it.serving, "serving"), (it.terminating, "terminating")];
+    let mut words: Vec<&str> =
+        conditions.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    if candidate.is_local(node) {
+        words.push("on this node");
+    }
+    let state = if words.is_empty() { "not ready".to_owned() } else { words.join(", ") };
+    Endpoint { to: candidate.to.to_string(), state, weight: decision.weight(candidate.to).0 }
+}
+
+fn objects<K: Kernel, P: Policies>(all: &Reconciler<K, P>, name: &ObjectName) -> Vec<Object> {
+    let Some(wanted) = all.ledger().wanted_by(name) else { return Vec::new() };
+    let known = all.ledger().known();
+    let refused: std::collections::BTreeMap<_, _> = all.refused().collect();
+    let state = |key: Key| match refused.get(&key) {
+        Some(refusal) => format!("refused: {refusal}"),
+        None if holds(known, wanted, key) => "in the kernel".to_owned(),
+        None => "not yet as wanted".to_owned(),
+    };
+    wanted.keys().map(|key| Object { object: describe(wanted, key), state: state(key) }).collect()
+}
+
+fn holds(known: &KernelState, wanted: &KernelState, key: Key) -> bool {
+    match key {
+        Key::Base => known.base.is_some(),
+        Key::Local(address) => known.locals.contains(&address),
+        Key::Element(element) => known.elements.contains(&element),
+        Key::Virtual(key) => match (known.virtuals.get(&key), wanted.virtuals.get(&key)) {
+            (Some(have), Some(want)) => {
+                // What drains is there beside what is wanted.
+                let all = want
+                    .destinations
+                    .iter()
+                    .all(|(to, weight)| have.destinations.get(to) == Some(weight));
+                all && have.balance == want.balance
+            }
+            _ => false,
+        },
+    }
+}
+
+fn describe(wanted: &KernelState, key: Key) -> String {
+    match key {
+        Key::Base => "table inet weir".to_owned(),
+        Key::Local(address) => format!("local address {address}"),
+        Key::Element(element) => format!("element {element}"),
+        Key::Virtual(key) => match wanted.virtuals.get(&key) {
+            Some(it) => format!(
+                "virtual service {key} {}, {} destinations",
+                it.balance,
+                it.destinations.len()
+            ),
+            None => format!("virtual service {key}"),
+        },
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.service)?;
+        if let Some(why) = &self.not_served {
+            writeln!(f, "  not served: {why}")?;
+        }
+        self.ports.iter().try_for_each(|port| port.fmt(f))?;
+        if !self.objects.is_empty() {
+            writeln!(f, "  kernel objects")?;
+        }
+        self.objects.iter().try_for_each(|it| writeln!(f, "    {}: {}", it.object, it.state))
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  port {}", self.port)?;
+        if self.answers.is_empty() {
+            writeln!(f, "    no policy was asked")?;
+        }
+        self.answers
+            .iter()
+            .try_for_each(|it| writeln!(f, "    policy {} said: {}", it.policy, it.said))?;
+        self.decision
+            .iter()
+            .try_for_each(|it| writeln!(f, "    {}: {} (by {})", it.name, it.value, it.by))?;
+        self.reasons.iter().try_for_each(|reason| writeln!(f, "    set aside: {reason}"))?;
+        if self.endpoints.is_empty() {
+            writeln!(f, "    no endpoints: connections are refused")?;
+        }
+        let endpoints = self.endpoints.iter();
+        endpoints.clone().try_for_each(|it| {
+            writeln!(f, "    endpoint {} weight {} ({})", it.to, it.weight, it.state)
+        })
+    }
+}

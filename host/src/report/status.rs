@@ -1,0 +1,249 @@
+//! What `weir status` shows: the daemon as it is now. Values only; pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use weir_core::kernel::Kernel;
+use weir_core::model::Service;
+use weir_policy_host::PolicyStats;
+
+use super::text_table::TextTable;
+use crate::reconcile::{Decided, Policies, Reconciler};
+
+/// The daemon as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// weir's version.
+    pub version: String,
+    /// The node's name.
+    pub node: String,
+    /// The running kernel.
+    pub kernel: String,
+    /// Seconds since the daemon started.
+    pub uptime_seconds: u64,
+    /// Whether the source has shown everything once.
+    pub synced: bool,
+    /// What the last turn did.
+    pub last_sync: Option<Sync>,
+    /// Where news of links and addresses comes from.
+    pub addresses: String,
+    /// Service ports.
+    pub services: Vec<ServicePort>,
+    /// Policies in the chain's order.
+    pub policies: Vec<Policy>,
+    /// Destinations that end.
+    pub draining: Vec<String>,
+    /// What the kernel refused last, and is tried again.
+    pub refused: Vec<String>,
+    /// Virtual services that somebody else made, left alone.
+    pub foreign: Vec<String>,
+    /// Virtual services that two Services want.
+    pub conflicts: Vec<String>,
+    /// What is wrong with the source's objects.
+    pub problems: Vec<String>,
+    /// Sysctls that aren't as they must be.
+    pub sysctls: Vec<String>,
+    /// Objects that others had changed, since the start.
+    pub drift: u64,
+}
+
+/// One turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sync {
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// How long it took, in microseconds.
+    pub microseconds: u64,
+    /// Services worked out.
+    pub services: usize,
+    /// Operations sent.
+    pub operations: usize,
+    /// Operations refused.
+    pub refused: usize,
+}
+
+/// One service port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePort {
+    /// `NAMESPACE/NAME`.
+    pub service: String,
+    /// `80/tcp`.
+    pub port: String,
+    /// What carries it.
+    pub dataplane: String,
+    /// Who picks the server, with its flags.
+    pub scheduler: String,
+    /// Who chose the scheduler.
+    pub chosen_by: String,
+    /// When flows are offloaded.
+    pub offload: String,
+    /// Endpoints in use.
+    pub endpoints: usize,
+    /// What was asked for and set aside, clamped or downgraded.
+    pub reasons: Vec<String>,
+}
+
+/// One policy of the chain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// Its file.
+    pub file: String,
+    /// SHA-256 of the component that runs.
+    pub digest: Option<String>,
+    /// Why the file as it is now doesn't run.
+    pub problem: Option<String>,
+    /// Evaluations that gave an answer.
+    pub answers: u64,
+    /// Answers that were kept from before.
+    pub cached: u64,
+    /// Evaluations that failed.
+    pub failures: u64,
+}
+
+/// What the reconciler and the policies know; the rest is the loop's.
+pub fn of<K: Kernel, P: Policies>(all: &Reconciler<K, P>, policies: &[PolicyStats]) -> Status {
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        node: all.model.node_name().to_owned(),
+        kernel: all.abilities().release.clone(),
+        services: all.model.services().flat_map(|service| ports(all, service)).collect(),
+        policies: policies.iter().map(policy).collect(),
+        draining: all.drains().servers().iter().map(|(key, to)| format!("{key} -> {to}")).collect(),
+        refused: all.refused().map(|(key, refusal)| format!("{key}: {refusal}")).collect(),
+        foreign: all.ledger().foreign().iter().map(ToString::to_string).collect(),
+        drift: all.drift(),
+        ..Status::default()
+    }
+}
+
+fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> Vec<ServicePort> {
+    let decided = all.decided(&service.name).into_iter().flatten();
+    let wanted = all.ledger().wanted_by(&service.name);
+    let rows = decided.map(|(port, Decided { decision, .. })| {
+        let of_port = wanted
+            .into_iter()
+            .flat_map(|state| &state.virtuals)
+            .filter(|(key, _)| key.protocol == port.protocol && key.port == port.port);
+        let flags = match decision.flags.value {
+            flags if flags.is_empty() => String::new(),
+            flags => format!(" ({flags})"),
+        };
+        ServicePort {
+            service: service.name.to_string(),
+            port: port.to_string(),
+            dataplane: decision.dataplane.value.to_string(),
+            scheduler: format!("{}{flags}", decision.scheduler.value),
+            chosen_by: decision.scheduler.by.clone(),
+            offload: decision.offload.value.to_string(),
+            endpoints: of_port.map(|(_, it)| it.destinations.len()).sum(),
+            reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+        }
+    });
+    rows.collect()
+}
+
+fn policy(stats: &PolicyStats) -> Policy {
+    Policy {
+        name: stats.name.to_string(),
+        file: stats.file.display().to_string(),
+        digest: stats.running.as_ref().map(|it| it.digest.to_string()),
+        problem: stats.load_error.as_ref().map(|it| format!("{}: {}", it.kind, it.message)),
+        answers: stats.tally.decisions + stats.tally.refusals,
+        cached: stats.tally.cache_hits,
+        failures: stats.tally.failures.values().sum(),
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, node, kernel, uptime_seconds, .. } = self;
+        writeln!(f, "weir {version} on node {node}, Linux {kernel}, up {uptime_seconds} s")?;
+        match &self.last_sync {
+            None if self.synced => writeln!(f, "nothing was written yet")?,
+            None => writeln!(f, "waiting for the first full lists")?,
+            Some(sync) => writeln!(
+                f,
+                "last sync: {} services, {} operations, {} refused, in {} µs",
+                sync.services, sync.operations, sync.refused, sync.microseconds
+            )?,
+        }
+        writeln!(f, "addresses: {}; objects changed by others: {}", self.addresses, self.drift)?;
+        self.write_services(f)?;
+        self.write_policies(f)?;
+        for (head, lines) in [
+            ("draining", &self.draining),
+            ("refused by the kernel, tried again", &self.refused),
+            ("made by somebody else, left alone", &self.foreign),
+            ("wanted by two services", &self.conflicts),
+            ("problems", &self.problems),
+            ("sysctls", &self.sysctls),
+        ] {
+            write_list(f, head, lines)?;
+        }
+        Ok(())
+    }
+}
+
+impl Status {
+    fn write_services(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = TextTable::new(&[
+            "SERVICE",
+            "PORT",
+            "DATAPLANE",
+            "SCHEDULER",
+            "CHOSEN BY",
+            "OFFLOAD",
+            "ENDPOINTS",
+        ]);
+        for it in &self.services {
+            let words =
+                [&it.service, &it.port, &it.dataplane, &it.scheduler, &it.chosen_by, &it.offload];
+            let [service, port, dataplane, scheduler, by, offload] = words.map(Clone::clone);
+            table.push([
+                service,
+                port,
+                dataplane,
+                scheduler,
+                by,
+                offload,
+                it.endpoints.to_string(),
+            ]);
+        }
+        write!(f, "\n{table}")?;
+        let reasons = self.services.iter().flat_map(|it| {
+            it.reasons.iter().map(move |reason| format!("{} {}: {reason}", it.service, it.port))
+        });
+        write_list(f, "set aside", &reasons.collect::<Vec<_>>())
+    }
+
+    fn write_policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.policies.is_empty() {
+            return writeln!(f, "\nno policies: the built-in defaults hold");
+        }
+        let mut table =
+            TextTable::new(&["POLICY", "DIGEST", "ANSWERS", "CACHED", "FAILURES", "PROBLEM"]);
+        for it in &self.policies {
+            let digest =
+                it.digest.as_deref().map_or("-", |digest| digest.get(..12).unwrap_or(digest));
+            let problem = it.problem.clone().unwrap_or_default();
+            let numbers = [it.answers, it.cached, it.failures].map(|number| number.to_string());
+            let [answers, cached, failures] = numbers;
+            table.push([it.name.clone(), digest.to_owned(), answers, cached, failures, problem]);
+        }
+        write!(f, "\n{table}")
+    }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, head: &str, lines: &[String]) -> fmt::Result {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{head}:")?;
+    lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+}

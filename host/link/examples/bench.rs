@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::thread::UnshareFlags;
+use weir_link::address::is_node_address;
 use weir_link::{
     Change, LinkIndex, LinkName, Links, LocalAddresses, Op, Options, Vip, VipRoute, Watcher,
 };
@@ -43,6 +44,10 @@ fn run() -> Outcome<usize> {
     // SAFETY: only the file table would be dangerous to unshare; this takes a network namespace.
     unsafe {
         rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)?;
+    }
+    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    if !up.success() {
+        return Err("loopback stays down".into());
     }
     let mut links = Links::open(Duration::from_secs(300))?;
     let dummies = furnish(&mut links)?;
@@ -91,8 +96,14 @@ fn all_made(links: &mut Links, ops: &[Op]) -> Outcome {
 fn dumps(links: &mut Links, dummies: &[LinkIndex], table: &mut Table) -> Outcome {
     let floor = best(5, receive_only)?;
     table.line("receive-only floor", floor, floor);
-    let filtered = best(5, || Ok(assert_count(links.local_addresses()?.len(), ADDRESSES - 2)?))?;
-    table.at_most("decoded, filtered, as a sorted set", filtered, floor, 1.2);
+    let filtered = best(5, || {
+        let mut all = links.dump_addresses()?;
+        all.retain(|address| is_node_address(address.ip));
+        Ok(assert_count(all.len(), ADDRESSES - 2)?)
+    })?;
+    table.at_most("decoded and filtered", filtered, floor, 1.2);
+    let set = best(5, || Ok(assert_count(links.local_addresses()?.len(), ADDRESSES - 2)?))?;
+    table.line("… as a sorted set", set, floor);
     let stored = best(5, || {
         let mut view = LocalAddresses::default();
         view.load(&links.dump_addresses()?);

@@ -43,7 +43,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Completion(args) => {
-            args::completion(args.shell, &mut std::io::stdout().lock());
+            args::completion(args.shell, &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Man(args) => {

@@ -101,7 +101,7 @@ async fn scrape(State(site): State<Site>) -> Response {
         let (done, wait) = mpsc::channel();
         // A loop that is busy or gone leaves the numbers as they were last.
         if site.commands.send(Command::Measure(done)).is_ok() {
-            drop(wait.recv_timeout(FRESH));
+            let _ = wait.recv_timeout(FRESH);
         }
         site.shared.metrics.text()
     });

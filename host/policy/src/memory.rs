@@ -2,15 +2,14 @@
 //!
 //! Pure bookkeeping, bounded: when it is full, what was asked for longest ago goes.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
 use weir_core::wish::{Refusal, Wish};
 
+use crate::Digest;
 use crate::guest::Failed;
-use crate::{Digest, FailureKind};
 
 /// Everything that an answer is a function of, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,31 +32,21 @@ pub(crate) enum Reply {
     Failed(Failed),
 }
 
-/// A change worth a line in the log: the first failure of its kind, or the end of the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    Fails(FailureKind),
-    Recovered(FailureKind),
-}
-
 #[derive(Default)]
 struct Entry {
     kept: Option<(Stamp, Reply)>,
     last_good: Option<Arc<Wish>>,
-    failing: Option<FailureKind>,
 }
 
 /// Answers by service port.
 pub(crate) struct Memory {
     entries: LruCache<Arc<str>, Entry>,
-    /// Service ports that fail now, by kind.
-    failing: BTreeMap<FailureKind, usize>,
 }
 
 impl Memory {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: LruCache::new(capacity), failing: BTreeMap::new() }
+        Self { entries: LruCache::new(capacity) }
     }
 
     /// What was said about exactly these inputs.
@@ -84,36 +73,21 @@ impl Memory {
     }
 
     /// Keeps what was said. A failure that another try could mend is not kept as an answer.
-    pub(crate) fn keep(
-        &mut self,
-        service_port: &Arc<str>,
-        stamp: Stamp,
-        reply: Reply,
-    ) -> Vec<Turn> {
-        let now = match &reply {
-            Reply::Failed(failed) => Some(failed.kind),
-            _ => None,
-        };
-        let mut before = None;
+    pub(crate) fn keep(&mut self, service_port: &Arc<str>, stamp: Stamp, reply: Reply) {
         self.update(Arc::clone(service_port), |entry| {
-            before = entry.failing;
-            entry.failing = now;
             match &reply {
                 Reply::Wish(wish) => entry.last_good = Some(Arc::clone(wish)),
                 Reply::Refusal(_) => entry.last_good = None,
                 Reply::Failed(_) => {}
             }
-            let again = now.is_some_and(|kind| !kind.is_deterministic());
+            let again = matches!(&reply, Reply::Failed(f) if !f.kind.is_deterministic());
             entry.kept = (!again).then_some((stamp, reply));
         });
-        self.turn(before, now)
     }
 
     /// Forgets a service port that is gone.
     pub(crate) fn forget(&mut self, service_port: &Arc<str>) {
-        if let Some(entry) = self.entries.pop(service_port) {
-            self.turn(entry.failing, None);
-        }
+        self.entries.pop(service_port);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -121,44 +95,14 @@ impl Memory {
     }
 
     fn update(&mut self, service_port: Arc<str>, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.entries.get_mut(&service_port) {
-            return change(entry);
-        }
-        let mut entry = Entry::default();
-        change(&mut entry);
-        if let Some((_, gone)) = self.entries.push(service_port, entry) {
-            self.turn(gone.failing, None);
-        }
-    }
-
-    fn turn(&mut self, before: Option<FailureKind>, now: Option<FailureKind>) -> Vec<Turn> {
-        if before == now {
-            return Vec::new();
-        }
-        let mut turns = Vec::new();
-        if let Some(kind) = before
-            && let Some(count) = self.failing.get_mut(&kind)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.failing.remove(&kind);
-                turns.push(Turn::Recovered(kind));
-            }
-        }
-        if let Some(kind) = now {
-            let count = self.failing.entry(kind).or_insert(0);
-            *count += 1;
-            if *count == 1 {
-                turns.push(Turn::Fails(kind));
-            }
-        }
-        turns
+        change(self.entries.get_or_insert_mut(service_port, Entry::default));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FailureKind;
 
     fn stamp(service: u64) -> Stamp {
         let component = Digest::of(b"p");
@@ -190,29 +134,28 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_once_a_change() {
-        let mut memory = Memory::new(8);
-        let ports: [Arc<str>; 2] = ["a".into(), "b".into()];
-        let trap = || failed(FailureKind::Trap);
-        let fails = [Turn::Fails(FailureKind::Trap)];
-        assert_eq!(memory.keep(&ports[0], stamp(1), trap()), fails);
-        assert_eq!(memory.keep(&ports[0], stamp(2), trap()), []);
-        assert_eq!(memory.keep(&ports[1], stamp(1), trap()), []);
-        assert_eq!(memory.keep(&ports[0], stamp(3), wish("")), []);
-        let recovered = [Turn::Recovered(FailureKind::Trap)];
-        assert_eq!(memory.keep(&ports[1], stamp(2), wish("")), recovered);
+    fn it_is_bounded_and_forgets() {
+        let mut memory = Memory::new(2);
+        for port in ["a", "b", "a", "c"] {
+            memory.keep(&port.into(), stamp(1), wish(port));
+        }
+        assert_eq!(memory.len(), 2);
+        assert!(memory.last_good(&"b".into()).is_none(), "asked for longest ago");
+        assert!(memory.last_good(&"a".into()).is_some());
+        memory.forget(&"a".into());
+        assert_eq!(memory.len(), 1);
     }
 
     #[test]
-    fn it_is_bounded_and_what_goes_is_not_failing_any_more() {
-        let mut memory = Memory::new(2);
-        for port in ["a", "b", "c"] {
-            memory.keep(&port.into(), stamp(1), failed(FailureKind::Trap));
+    fn an_earlier_run_s_answer_only_fills_a_gap() {
+        let mut memory = Memory::new(8);
+        let old = Wish { note: Some("old".into()), ..Wish::default() };
+        memory.keep(&"a".into(), stamp(1), wish("new"));
+        for port in ["a", "b"] {
+            memory.restore(port.into(), old.clone());
         }
-        assert_eq!((memory.len(), memory.failing[&FailureKind::Trap]), (2, 2));
-        for port in ["b", "c"] {
-            memory.forget(&port.into());
-        }
-        assert!(memory.failing.is_empty());
+        assert_eq!(memory.last_good(&"a".into()).unwrap().note.as_deref(), Some("new"));
+        assert_eq!(memory.last_good(&"b".into()).unwrap().note.as_deref(), Some("old"));
+        assert_eq!(memory.recall(&"b".into(), &stamp(1)), None, "no answer to any question");
     }
 }

@@ -112,12 +112,10 @@ impl Slot {
         version.problem.clone_from(&problem);
         let kept_old = version.running.is_some();
         let policy = Arc::clone(&self.name);
-        let change = match problem {
+        Some(match problem {
             Some(problem) => Change::Refused { policy, problem, kept_old },
             None => Change::Restored { policy },
-        };
-        report::changed(&change);
-        Some(change)
+        })
     }
 
     /// The policy's answer: kept, or from a fresh instance that sees `view`.
@@ -148,8 +146,7 @@ impl Slot {
         self.count(&reply, fuel);
         let lines = lock(&self.tally).add_said(said, self.sandbox.limits().counters);
         report::lines(&self.name, &key.service_port, &lines);
-        let turns = lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
-        report::turns(&self.name, &key.service_port, &turns, &reply);
+        lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
         Heard { reply, from_cache: false }
     }
 

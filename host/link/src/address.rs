@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::name::{Family, LinkIndex};
 use crate::vip::Vip;
-use crate::wire::{Attrs, Malformed, Writer, ip_of, u32_of};
+use crate::wire::{Attrs, Malformed, Writer, u32_of};
 
 const FIXED_LEN: usize = 8;
 
@@ -47,17 +47,16 @@ impl Address {
         let (mut local, mut peer, mut flags) = (None, None, u32::from(flags));
         for attr in Attrs::new(attrs) {
             match attr? {
-                (libc::IFA_LOCAL, value) => local = Some(ip_of("IFA_LOCAL", value)?),
-                (libc::IFA_ADDRESS, value) => peer = Some(ip_of("IFA_ADDRESS", value)?),
+                (libc::IFA_LOCAL, value) => local = Some(value),
+                (libc::IFA_ADDRESS, value) => peer = Some(value),
                 (libc::IFA_FLAGS, value) => flags = u32_of("IFA_FLAGS", value)?,
                 _ => {}
             }
         }
-        let ip = local.or(peer).ok_or(Malformed::new("address", "no IFA_LOCAL or IFA_ADDRESS"))?;
-        let peer = peer.unwrap_or(ip);
-        if Family::of(ip) != family || Family::of(peer) != family {
-            return Err(Malformed::new("address", "of another length than its family's"));
-        }
+        let Some(ip) = local.or(peer) else {
+            return Err(Malformed::new("address", "no IFA_LOCAL or IFA_ADDRESS"));
+        };
+        let (ip, peer) = (octets(family, ip)?, octets(family, peer.unwrap_or(ip))?);
         Ok(Some(Self { ip, link, peer, prefix_len, scope, flags }))
     }
 
@@ -76,11 +75,21 @@ impl Address {
     }
 }
 
+#[inline]
+fn octets(family: Family, value: &[u8]) -> Result<IpAddr, Malformed> {
+    let ip = match family {
+        Family::V4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        Family::V6 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+    };
+    ip.ok_or(Malformed::new("address", "of another length than its family's"))
+}
+
 /// Whether a node is reached by `ip`: not loopback, and in IPv6 not link-local.
 ///
 /// IPv4 link-local (169.254.0.0/16) counts: cloud nodes are reached by it. The same rule as
 /// kube-proxy's `isValidForSet`.
 #[must_use]
+#[inline]
 pub fn is_node_address(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => !v4.is_loopback(),

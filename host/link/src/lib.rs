@@ -2,6 +2,7 @@
 
 pub mod address;
 mod address_set;
+mod address_table;
 mod answer;
 mod default_route;
 mod driver;

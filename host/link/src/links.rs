@@ -11,6 +11,7 @@ use crate::answer::Failure;
 use crate::default_route::{self, DefaultRoute};
 use crate::error::Error;
 use crate::link::{self, Link};
+use crate::local_addresses::LocalAddresses;
 use crate::name::{Family, LinkIndex, LinkName};
 use crate::op::{Change, Op};
 use crate::requests::{Requests, Traffic};
@@ -142,8 +143,11 @@ impl Links {
     ///
     /// # Errors
     /// When the dump fails.
-    pub fn dump_addresses(&mut self) -> Result<Vec<Address>, Error> {
-        self.fold_addresses(None, Vec::push).map_err(|failure| failure.of("dump addresses"))
+    pub fn dump_addresses(&mut self) -> Result<LocalAddresses, Error> {
+        let take = |all: &mut LocalAddresses, address: &Address| all.push(address);
+        let mut all = self.fold_addresses(None, take)?;
+        all.settle();
+        Ok(all)
     }
 
     /// All addresses of one link, unfiltered: the kernel leaves out the others.
@@ -151,13 +155,38 @@ impl Links {
     /// # Errors
     /// `is_not_found()` when there is no such link.
     pub fn dump_addresses_on(&mut self, link: LinkIndex) -> Result<Vec<Address>, Error> {
-        let of_link = |all: &mut Vec<Address>, address: Address| {
+        self.fold_addresses(Some(link), |all: &mut Vec<Address>, address| {
             if address.link == link {
-                all.push(address);
+                all.push(*address);
             }
-        };
-        let folded = self.fold_addresses(Some(link), of_link);
-        folded.map_err(|failure| failure.of(format!("dump addresses of link {link}")))
+        })
+    }
+
+    /// Feeds the addresses of one dump (of all links, or of one) to `take`, which starts over with
+    /// an empty `A` when changes cut the dump. The cheapest way to look at all addresses once.
+    ///
+    /// # Errors
+    /// When the dump fails; `is_not_found()` when there is no such link.
+    pub fn fold_addresses<A: Default>(
+        &mut self,
+        link: Option<LinkIndex>,
+        mut take: impl FnMut(&mut A, &Address),
+    ) -> Result<A, Error> {
+        let folded = self.requests.dump(
+            |w| address::encode_dump(w, link),
+            |all, message| {
+                if message.kind == libc::RTM_NEWADDR
+                    && let Some(address) = Address::decode(message.body)?
+                {
+                    take(all, &address);
+                }
+                Ok(())
+            },
+        );
+        folded.map_err(|failure| match link {
+            Some(link) => failure.of(format!("dump addresses of link {link}")),
+            None => failure.of("dump addresses"),
+        })
     }
 
     /// The addresses bound to a link, unfiltered: kube-proxy's `ListBindAddress`.
@@ -195,34 +224,18 @@ impl Links {
         for name in excluded {
             out.extend(self.link(name)?.map(|link| link.index));
         }
-        let folded = self.fold_addresses(None, |all: &mut Vec<_>, address| {
+        let kept = |all: &mut Vec<_>, address: &Address| {
             if address::is_node_address(address.ip) && !out.contains(&address.link) {
                 all.push(address.ip);
             }
-        });
-        folded.map(AddressSet::from_iter).map_err(|failure| failure.of("dump addresses"))
+        };
+        self.fold_addresses(None, kept).map(AddressSet::from_iter)
     }
 
     fn addresses_of(&mut self, name: &LinkName) -> Result<Vec<Address>, Error> {
         let link =
             self.get_link(name).map_err(|failure| failure.of(format!("look up link {name}")))?;
         self.dump_addresses_on(link.index)
-    }
-
-    fn fold_addresses<A: Default>(
-        &mut self,
-        link: Option<LinkIndex>,
-        mut take: impl FnMut(&mut A, Address),
-    ) -> Result<A, Failure> {
-        self.requests.dump(
-            |w| address::encode_dump(w, link),
-            |all, message| {
-                if let Some(address) = decode_if(message, libc::RTM_NEWADDR, Address::decode)? {
-                    take(all, address);
-                }
-                Ok(())
-            },
-        )
     }
 
     /// Our local routes of both families, known by their protocol number.

@@ -2,63 +2,63 @@
 //!
 //! Pure: a state fed with dumps and events, in the order in which the kernel wrote them.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::ops::Bound;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{Address, is_node_address};
 use crate::address_set::AddressSet;
+use crate::address_table::{Entry, Table};
 use crate::name::LinkIndex;
 
-/// What the kernel tells addresses apart by. The address first: "is this one local?" is asked
-/// more often than "what is on this link?".
-type Key = (IpAddr, LinkIndex, IpAddr, u8);
-/// Scope and flags.
-type Facts = (u8, u32);
-
-/// All addresses of all links, unfiltered.
+/// All addresses of all links, unfiltered: what a dump says, and what events make of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalAddresses {
-    all: BTreeMap<Key, Facts>,
+    v4: Table<u32>,
+    v6: Table<u128>,
 }
 
 impl LocalAddresses {
     /// Takes a whole dump in place of what was known; true when something differs.
-    pub fn load(&mut self, dump: &[Address]) -> bool {
-        let all: BTreeMap<Key, Facts> = dump.iter().map(split).collect();
-        let differs = all != self.all;
-        self.all = all;
+    pub fn load(&mut self, dump: Self) -> bool {
+        let differs = dump != *self;
+        *self = dump;
         differs
     }
 
     /// Adds an address or takes its new flags; true when something differs.
     pub fn put(&mut self, address: &Address) -> bool {
-        let (key, facts) = split(address);
-        self.all.insert(key, facts) != Some(facts)
+        match split(address) {
+            Split::V4(entry) => self.v4.put(entry),
+            Split::V6(entry) => self.v6.put(entry),
+        }
     }
 
     /// Removes an address; true when it was there.
     pub fn remove(&mut self, address: &Address) -> bool {
-        self.all.remove(&split(address).0).is_some()
+        match split(address) {
+            Split::V4(entry) => self.v4.remove(&entry),
+            Split::V6(entry) => self.v6.remove(&entry),
+        }
     }
 
     /// Removes all addresses of a link; true when there were some.
     pub fn remove_link(&mut self, link: LinkIndex) -> bool {
-        let before = self.all.len();
-        self.all.retain(|key, _| key.1 != link);
-        self.all.len() != before
+        let v4 = self.v4.remove_link(link);
+        self.v6.remove_link(link) || v4
     }
 
-    /// All, ordered by address, then link.
+    /// All, IPv4 first, ordered by address, then link.
     pub fn iter(&self) -> impl Iterator<Item = Address> + '_ {
-        self.all.iter().map(join)
+        let v4 = self.v4.as_slice().iter().map(join_v4);
+        v4.chain(self.v6.as_slice().iter().map(join_v6))
     }
 
     /// Those with this very address, one for each link that has it.
     pub fn with_ip(&self, ip: IpAddr) -> impl Iterator<Item = Address> + '_ {
-        let from = (ip, LinkIndex::LOOPBACK, first_of(ip), 0);
-        let range = (Bound::Included(from), Bound::Unbounded);
-        self.all.range(range).take_while(move |(key, _)| key.0 == ip).map(join)
+        let (v4, v6) = match ip {
+            IpAddr::V4(v4) => (self.v4.with_ip(v4.to_bits()), &[][..]),
+            IpAddr::V6(v6) => (&[][..], self.v6.with_ip(v6.to_bits())),
+        };
+        v4.iter().map(join_v4).chain(v6.iter().map(join_v6))
     }
 
     /// Whether any link has this address, filtered or not.
@@ -75,36 +75,83 @@ impl LocalAddresses {
     /// The node addresses ([`is_node_address`]) of both families on all links but `excluded`.
     #[must_use]
     pub fn except(&self, excluded: &[LinkIndex]) -> AddressSet {
-        let kept = |key: &&Key| is_node_address(key.0) && !excluded.contains(&key.1);
-        self.all.keys().filter(kept).map(|key| key.0).collect()
+        let kept = |a: &Address| is_node_address(a.ip) && !excluded.contains(&a.link);
+        self.iter().filter(kept).map(|a| a.ip).collect()
     }
 
     /// How many, unfiltered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.v4.as_slice().len() + self.v6.as_slice().len()
     }
 
     /// Whether there is none at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.len() == 0
+    }
+
+    /// Takes one address of a dump; [`LocalAddresses::settle`] must follow the last.
+    #[inline]
+    pub(crate) fn push(&mut self, address: &Address) {
+        match split(address) {
+            Split::V4(entry) => self.v4.push(entry),
+            Split::V6(entry) => self.v6.push(entry),
+        }
+    }
+
+    pub(crate) fn settle(&mut self) {
+        self.v4.settle();
+        self.v6.settle();
     }
 }
 
-fn split(a: &Address) -> (Key, Facts) {
-    ((a.ip, a.link, a.peer, a.prefix_len), (a.scope, a.flags))
+impl FromIterator<Address> for LocalAddresses {
+    fn from_iter<I: IntoIterator<Item = Address>>(iter: I) -> Self {
+        let mut all = Self::default();
+        iter.into_iter().for_each(|address| all.push(&address));
+        all.settle();
+        all
+    }
 }
 
-fn join((key, facts): (&Key, &Facts)) -> Address {
-    let ((ip, link, peer, prefix_len), (scope, flags)) = (*key, *facts);
+enum Split {
+    V4(Entry<u32>),
+    V6(Entry<u128>),
+}
+
+#[inline]
+fn split(address: &Address) -> Split {
+    let Address { ip, link, peer, prefix_len, scope, flags } = *address;
+    match (ip, peer) {
+        (IpAddr::V4(ip), IpAddr::V4(peer)) => {
+            let (ip, peer) = (ip.to_bits(), peer.to_bits());
+            Split::V4(Entry { ip, peer, link, flags, prefix_len, scope })
+        }
+        // A decoded address has both of one family; a mixed one made by hand counts as IPv6.
+        (ip, peer) => {
+            let (ip, peer) = (v6_bits(ip), v6_bits(peer));
+            Split::V6(Entry { ip, peer, link, flags, prefix_len, scope })
+        }
+    }
+}
+
+#[inline]
+fn v6_bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+fn join_v4(entry: &Entry<u32>) -> Address {
+    let Entry { ip, peer, link, flags, prefix_len, scope } = *entry;
+    let (ip, peer) = (Ipv4Addr::from_bits(ip).into(), Ipv4Addr::from_bits(peer).into());
     Address { ip, link, peer, prefix_len, scope, flags }
 }
 
-/// The least address of `ip`'s family.
-fn first_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    }
+fn join_v6(entry: &Entry<u128>) -> Address {
+    let Entry { ip, peer, link, flags, prefix_len, scope } = *entry;
+    let (ip, peer) = (Ipv6Addr::from_bits(ip).into(), Ipv6Addr::from_bits(peer).into());
+    Address { ip, link, peer, prefix_len, scope, flags }
 }

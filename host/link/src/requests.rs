@@ -15,6 +15,8 @@ use crate::wire::{Malformed, Message, Messages, Writer};
 
 /// Messages of one send. Even a batch of nothing but refusals then fits the receive queue.
 const BATCH: usize = 1024;
+/// `NLMSG_MIN_TYPE` (linux/netlink.h): kinds below it are netlink's own.
+const FIRST_OWN_KIND: u16 = 16;
 /// How often a dump is begun before [`Error::Interrupted`].
 const DUMP_TRIES: u32 = 12;
 
@@ -162,7 +164,10 @@ impl Requests {
                 return Ok(false);
             }
             interrupted |= message.flags & libc::NLM_F_DUMP_INTR as u16 != 0;
-            if let Some(outcome) = outcome_of(&message)? {
+            // Almost every message of a dump is of the protocol's own kinds.
+            if message.kind < FIRST_OWN_KIND
+                && let Some(outcome) = outcome_of(&message)?
+            {
                 return outcome.map(|()| true).map_err(Failure::Refused);
             }
             each(message)?;

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::address::Address;
 use crate::default_route::DefaultRoute;
 use crate::event::Event;
 use crate::link::{Link, LinkMessage};
@@ -19,7 +18,7 @@ pub struct Snapshot {
     /// All links.
     pub links: Vec<Link>,
     /// All addresses.
-    pub addresses: Vec<Address>,
+    pub addresses: LocalAddresses,
     /// All default routes.
     pub default_routes: Vec<DefaultRoute>,
 }
@@ -76,7 +75,7 @@ impl NodeView {
         let differs = links != self.links || routes != self.routes;
         self.links = links;
         self.routes = routes;
-        self.addresses.load(&snapshot.addresses) || differs
+        self.addresses.load(snapshot.addresses) || differs
     }
 
     /// Takes one event; true when something differs.

@@ -61,14 +61,15 @@ impl<'a> Iterator for Messages<'a> {
             return None;
         }
         let rest = std::mem::take(&mut self.rest);
-        let Some((head, _)) = rest.split_first_chunk::<HEADER_LEN>() else {
+        let Some(head) = rest.first_chunk::<HEADER_LEN>() else {
             return Some(Err(Malformed::new("netlink message", "shorter than its header")));
         };
         let len = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        let Some(body) = rest.get(HEADER_LEN..len) else {
+        if len < HEADER_LEN || len > rest.len() {
             return Some(Err(Malformed::new("netlink message", "length outside the datagram")));
-        };
-        self.rest = rest.get(align(len)..).unwrap_or_default();
+        }
+        let body = &rest[HEADER_LEN..len];
+        self.rest = &rest[align(len).min(rest.len())..];
         Some(Ok(Message {
             kind: u16::from_ne_bytes([head[4], head[5]]),
             flags: u16::from_ne_bytes([head[6], head[7]]),
@@ -102,19 +103,21 @@ impl<'a> Iterator for Attrs<'a> {
             return None;
         }
         let rest = std::mem::take(&mut self.rest);
-        let Some((head, _)) = rest.split_first_chunk::<ATTR_LEN>() else {
+        let Some(head) = rest.first_chunk::<ATTR_LEN>() else {
             return Some(Err(Malformed::new("netlink attribute", "shorter than its header")));
         };
-        let len = u16::from_ne_bytes([head[0], head[1]]) as usize;
-        let Some(value) = rest.get(ATTR_LEN..len) else {
+        let len = usize::from(u16::from_ne_bytes([head[0], head[1]]));
+        if len < ATTR_LEN || len > rest.len() {
             return Some(Err(Malformed::new("netlink attribute", "length outside the message")));
-        };
-        self.rest = rest.get(align(len)..).unwrap_or_default();
+        }
+        let value = &rest[ATTR_LEN..len];
+        self.rest = &rest[align(len).min(rest.len())..];
         Some(Ok((u16::from_ne_bytes([head[2], head[3]]) & ATTR_TYPE_MASK, value)))
     }
 }
 
 /// An attribute's value as a number in host order; `what` names it in the error.
+#[inline]
 pub(crate) fn u32_of(what: &'static str, value: &[u8]) -> Result<u32, Malformed> {
     value.try_into().map(u32::from_ne_bytes).map_err(|_| Malformed::new(what, "not four bytes"))
 }
@@ -205,8 +208,8 @@ impl Writer {
 }
 
 const fn align(len: usize) -> usize {
-    // `len` comes from a 32-bit field of the message: on 64-bit machines this can't overflow.
-    len.saturating_add(3) & !3
+    // Only of lengths that were found inside a buffer: they can't overflow.
+    (len + 3) & !3
 }
 
 #[cfg(test)]

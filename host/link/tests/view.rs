@@ -154,7 +154,7 @@ impl Kernel {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             links: self.links.values().cloned().collect(),
-            addresses: self.addresses.clone(),
+            addresses: self.addresses.iter().copied().collect(),
             default_routes: self.routes.clone(),
         }
     }
@@ -226,7 +226,7 @@ fn node() -> NodeView {
     let mut view = NodeView::default();
     view.load(Snapshot {
         links: (2..5).map(|number| link(number, true, 1500)).collect(),
-        addresses: vec![
+        addresses: [
             address("10.0.0.5", 2, 0, 0),
             address("10.0.0.4", 2, 0, libc::IFA_F_DEPRECATED),
             address("169.254.0.1", 2, 253, 0),
@@ -235,7 +235,9 @@ fn node() -> NodeView {
             address("fd00::5", 2, 0, 0),
             address("fd00::4", 2, 0, libc::IFA_F_TENTATIVE),
             address("fe80::5", 2, 253, 0),
-        ],
+        ]
+        .into_iter()
+        .collect(),
         default_routes: vec![DefaultRoute {
             family: Family::V4,
             table: 254,

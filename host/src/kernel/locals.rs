@@ -52,9 +52,7 @@ impl Locals {
         match self.how {
             How::Route => Ok(self.routes.keys().map(|vip| vip.ip()).collect()),
             How::Address => match self.links.bound(&self.dummy) {
-                Ok(bound) => {
-                    Ok(bound.as_slice().iter().copied().filter(|ip| !is_link_local(*ip)).collect())
-                }
+                Ok(bound) => Ok(bound.iter().filter(|ip| !is_link_local(*ip)).collect()),
                 Err(error) if error.is_not_found() => Ok(BTreeSet::new()),
                 Err(error) => Err(error),
             },

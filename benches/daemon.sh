@@ -1,0 +1,129 @@
+#!/bin/bash
+# What the whole daemon needs for 10,000 services with two endpoints each: the first sync, one
+# changed endpoint, a restart; and ipvsadm for the same virtual services alone.
+# icount: 0
+# timeout: 1500
+# needs: weir policies
+. /weir/tests/measure.sh
+
+services=10000
+manifests=/tmp/manifests
+# Longer than the kernel keeps deleted destinations: they would slow down what is added next.
+settle=200
+
+# write_services FOLDER : a hundred files with a hundred Services and their EndpointSlices each.
+write_services() {
+  awk -v services="$services" -v folder="$1" '
+    function write(text) { print text "\n---" > file }
+    BEGIN {
+      for (n = 0; n < services; n++) {
+        if (n % 100 == 0) { if (file) close(file); file = sprintf("%s/%03d.yaml", folder, n / 100) }
+        host = int(n / 250) "." n % 250 + 1
+        write(sprintf("{apiVersion: v1, kind: Service, metadata: {name: web-%d, namespace: bench}, spec: {clusterIP: 10.96.%s, ports: [{name: http, port: 80, targetPort: 8080}]}}", n, host))
+        write(sprintf("{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web-%d-a, namespace: bench, labels: {kubernetes.io/service-name: web-%d}}, addressType: IPv4, ports: [{name: http, port: 8080}], endpoints: [{addresses: [10.129.%s]}, {addresses: [10.130.%s]}]}", n, n, host, host))
+      }
+    }'
+}
+
+# metric NAME FACTOR : the sum of a metric over its labels times FACTOR, as a whole number. One that
+# has labels isn't there before it counted something.
+metric() {
+  curl -sf http://127.0.0.1:10249/metrics | awk -v name="$1" -v factor="$2" '
+    { key = $1; sub(/\{.*/, "", key) }
+    key == name { sum += $NF }
+    END { printf "%.0f\n", sum * factor }'
+}
+
+# The daemon's own measures.
+sync_time() { metric kubeproxy_sync_proxy_rules_duration_seconds_sum 1e9; }
+syncs() { metric kubeproxy_sync_proxy_rules_duration_seconds_count 1; }
+operations() { metric weir_plan_operations_total 1; }
+asked() { metric weir_policy_decisions_total 1; }
+
+# has_synced : the daemon has synced for the first time.
+has_synced() { [ "$(syncs)" -gt 0 ]; }
+
+# serves ADDRESS : IPVS has a destination there.
+serves() {
+  local parts
+  IFS=. read -ra parts <<<"$1"
+  grep -q -- "-> $(printf '%02X' "${parts[@]}"):" /proc/net/ip_vs
+}
+
+serves_no_more() { ! serves "$1"; }
+
+# until_true COMMAND… : asks rarely, since asking is work that the one processor does.
+until_true() {
+  local tries
+  for tries in $(seq 120); do
+    if "$@"; then return 0; fi
+    sleep 1
+  done
+  echo "waited in vain: $*" >&2
+  cat /tmp/weir.log >&2
+  return 1
+}
+
+# start [ARGUMENT…] : the daemon, until it has synced for the first time.
+start() {
+  weir run --manifests "$manifests" --node-name bench "$@" >/tmp/weir.log 2>&1 &
+  daemon=$!
+  until_true has_synced
+}
+
+stop() { kill "$daemon"; wait "$daemon"; }
+
+# empty : what weir made is taken away, and the kernel has forgotten it.
+empty() {
+  weir cleanup >/dev/null
+  sleep "$settle"
+}
+
+# is_full : IPVS has every service and destination.
+is_full() {
+  local services_now destinations_now
+  services_now=$(grep -c '^TCP' /proc/net/ip_vs)
+  destinations_now=$(grep -c -- '->' /proc/net/ip_vs)
+  # two lines of headings, one of them with an arrow
+  [ "$services_now $destinations_now" = "$services $((2 * services + 1))" ] && return
+  echo "IPVS has $services_now services, $destinations_now lines of destinations" >&2
+  return 1
+}
+
+mkdir "$manifests"
+write_services "$manifests"
+
+# Loads the modules and fills the kernel's caches of memory, which is not what is measured.
+start --policy "$WEIR_POLICIES/default.wasm"
+stop
+is_full
+ipvsadm -Sn >/tmp/rules
+empty
+
+start
+nanoseconds first-sync-without "$(sync_time)"
+stop
+empty
+
+start --policy "$WEIR_POLICIES/default.wasm"
+is_full
+nanoseconds first-sync "$(sync_time)"
+count first-operations "$(operations)"
+time_before=$(sync_time) operations_before=$(operations) asked_before=$(asked)
+sed -i 's/10\.130\.20\.1\]/10.131.20.1]/' "$manifests/050.yaml"
+until_true serves 10.131.20.1
+# the one that left has no connections, and goes once it was seen to be idle
+until_true serves_no_more 10.130.20.1
+nanoseconds change-sync "$(($(sync_time) - time_before))"
+count change-operations "$(($(operations) - operations_before))"
+count change-asked "$(($(asked) - asked_before))"
+stop
+
+start --policy "$WEIR_POLICIES/default.wasm"
+count restart-operations "$(operations)"
+nanoseconds restart-sync "$(sync_time)"
+stop
+empty
+
+timed ipvsadm ipvsadm -R </tmp/rules
+is_full

@@ -1,0 +1,35 @@
+# What the scripts of this folder share; they run in a guest. Source it first.
+#
+# A measurement is a line `bench GROUP.NAME VALUE UNIT` on stdout; every other line is for people.
+# Times are the guest's own: it counts instructions, and skips what it would have slept.
+
+set -euo pipefail
+group=$(basename "$0" .sh)
+echo "kernel $(uname -r)"
+
+# count NAME VALUE : a measurement that is no time.
+count() { echo "bench $group.$1 $2 count"; }
+
+# nanoseconds NAME VALUE
+nanoseconds() { echo "bench $group.$1 $2 ns"; }
+
+# measured [PREFIX] : makes measurements of a program's lines `NAME NANOSECONDS`, and of its lines
+# `NAME NUMBER count`.
+measured() {
+  awk -v group="$group" -v prefix="${1:-}" '
+    NF == 2 && $2 ~ /^[0-9]+$/ { print "bench", group "." prefix $1, $2, "ns"; next }
+    NF == 3 && $2 ~ /^[0-9]+$/ && $3 == "count" { print "bench", group "." prefix $1, $2, $3; next }
+    { print }'
+}
+
+# now : nanoseconds of the guest's clock.
+now() { date +%s%N; }
+
+# timed NAME COMMAND… : how long it takes, its start included.
+timed() {
+  local name=$1 began
+  shift
+  began=$(now)
+  "$@"
+  nanoseconds "$name" "$(($(now) - began))"
+}

@@ -7,6 +7,11 @@ set -uo pipefail
 weir_failed=0
 weir_links=()
 weir_processes=()
+# For tests of the daemon: the folder that it reads, and what it says.
+manifests=/tmp/weir-manifests
+weir_log=/tmp/weir.log
+# The longest wait for something that the daemon does by itself, in seconds: no measure of speed.
+soon=30
 
 # check TEXT COMMAND… : the command succeeds. What it printed is shown if it didn't.
 check() {
@@ -100,10 +105,14 @@ give() {
 }
 
 # add_bridge NAME ADDRESS/LEN… : a bridge on the node, the pods' gateway.
+# As on every node whose pods share a bridge, bridged packets pass the node's hooks (a server's
+# answer to a pod beside it must come back through IPVS), and ports have hairpin mode.
 add_bridge() {
   local name=$1
   shift
   forwarding
+  modprobe br_netfilter || return
+  sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1
   ip link add "$name" type bridge forward_delay 0 || return
   weir_links+=("$name")
   give "$name" - "$@"
@@ -119,6 +128,7 @@ add_pod() {
   ip link add "veth-$name" type veth peer name eth0 netns "$name" || return
   weir_links+=("veth-$name")
   ip link set "veth-$name" master "$bridge"
+  bridge link set dev "veth-$name" hairpin on
   ip link set "veth-$name" up
   give eth0 "$name" "$@"
   ip -n "$name" link set eth0 up
@@ -166,11 +176,91 @@ listens() { [ -n "$(ip netns exec "$1" ss -Hltn "sport = :$2")" ]; }
 # fetch NETNS ADDRESS PORT : what a server like serve's answers to a client in the namespace.
 fetch() { timeout 5 ip netns exec "$1" busybox nc -w 5 "$2" "$3" </dev/null; }
 
+# add_cluster PODS : a bridge br0 with pod1, pod2, … (10.1.0.11, fd00:1::11, …), and outside of it
+# client (10.2.0.2 to .9, fd00:2::2), for whom the node is 10.2.0.1; an empty folder $manifests.
+add_cluster() {
+  local n
+  rm -rf "$manifests" && mkdir "$manifests"
+  add_bridge br0 10.1.0.1/24 fd00:1::1/64
+  for ((n = 1; n <= $1; n++)); do add_pod "pod$n" br0 "10.1.0.1$n/24" "fd00:1::1$n/64"; done
+  add_client client 10.2.0.1/24 10.2.0.2/24 fd00:2::1/64 fd00:2::2/64
+  for n in 3 4 5 6 7 8 9; do give eth0 client "10.2.0.$n/24"; done
+}
+
+# serve_all LISTEN… : servers that tell their name, in one process, as weir-traffic's --listen has them.
+serve_all() {
+  rm -f /tmp/servers
+  background /tmp/servers.log weir-traffic serve --ready-file /tmp/servers "${@/#/--listen=}"
+  within "$soon" test -e /tmp/servers || cat /tmp/servers.log
+}
+
+# hit NETNS|- TARGET [OPTION…] : weir-traffic's clients, in a namespace or (-) on the node.
+hit() {
+  local at=(--netns "$1")
+  [ "$1" = - ] && at=()
+  weir-traffic "${at[@]}" hit --timeout 5000 "${@:2}"
+}
+
+# counts KIND : of what hit prints, a kind's lines (server, source, error) as "pod1=3 pod2=3".
+counts() { awk -v kind="$1" '$1 == kind {print $2 "=" $3}' | paste -sd' '; }
+
+# split NETNS|- TARGET [OPTION…] : who answered how often, and what failed, as "pod1=3 refused=1".
+split() { hit "$@" | awk '$1 == "server" || $1 == "error" {print $2 "=" $3}' | paste -sd' '; }
+
+# put FILE : standard input becomes a file of $manifests, seen whole or not at all.
+put() { cat >"/tmp/put-$1" && mv "/tmp/put-$1" "$manifests/$1"; }
+
+# service NAME ADDRESS PORT[/PROTOCOL] TARGET "ENDPOINT…" : a Service in namespace shop with one port,
+# and its slice, in one file of $manifests. $annotations and $spec are more lines of flow-style YAML.
+service() {
+  local name=$1 address=$2 port=${3%/*} protocol=TCP target=$4 family=IPv4 endpoint
+  [[ $3 != */* ]] || protocol=${3#*/}
+  [[ $address != *:* ]] || family=IPv6
+  {
+    echo "{apiVersion: v1, kind: Service, metadata: {name: $name, namespace: shop, annotations: {${annotations:-}}},"
+    echo " spec: {clusterIP: '$address', ports: [{name: p, port: $port, protocol: $protocol, targetPort: $target}] ${spec:+, $spec}}}"
+    echo "---"
+    echo "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: $family,"
+    echo " metadata: {name: $name-1, namespace: shop, labels: {kubernetes.io/service-name: $name}},"
+    echo " ports: [{name: p, port: $target, protocol: $protocol}], endpoints: ["
+    for endpoint in $5; do echo "  {addresses: ['$endpoint'], nodeName: guest},"; done
+    echo " ]}"
+  } | put "$name.yaml"
+}
+
+# start_weir [OPTION…] : the daemon as node "guest" on $manifests, until it has synced; its process
+# id is in $weir, its log in $weir_log.
+start_weir() {
+  background "$weir_log" weir run --manifests "$manifests" --node-name guest "$@"
+  weir=$started
+  within "$soon" has_synced || { cat "$weir_log"; return 1; }
+}
+
+# has_synced : the daemon wrote at least once.
+has_synced() { weir status | grep -q '^last sync'; }
+
+# virtuals : all of IPVS, sorted.
+virtuals() { ipvsadm -Sn | sort; }
+
+# destinations ADDRESS:PORT : a TCP virtual service's servers with their weights, "10.1.0.11:8080=1 …".
+destinations() { ipvsadm -Sn | awk -v of="$1" '$1 == "-a" && $3 == of {print $5 "=" $8}' | sort | paste -sd' '; }
+
+# how ADDRESS:PORT : a TCP virtual service's scheduler, with its flags and persistence.
+how() { ipvsadm -Sn | awk -v of="$1" '$1 == "-A" && $3 == of {sub(/.* -s /, ""); print}'; }
+
+# vip_routes : the routes that make addresses local by weir's doing.
+vip_routes() { { ip -4 route show table local proto 119; ip -6 route show table local proto 119; } | sort; }
+
+# nothing_of_weir : no table, route or device of weir's is in the kernel.
+nothing_of_weir() {
+  [ -z "$(nft list tables | grep -w weir)$(vip_routes)" ] && ! ip link show weir0
+}
+
 weir_end() {
   local status=$? item
   trap - EXIT
   for item in "${weir_processes[@]}"; do kill -9 "$item"; done 2>/dev/null
-  wait
+  wait 2>/dev/null
   for item in $(ip netns list | cut -d' ' -f1); do
     ip netns pids "$item" | xargs -r kill -9
     ip netns delete "$item"
@@ -179,6 +269,10 @@ weir_end() {
   [ ! -e /proc/net/ip_vs ] || ipvsadm -C
   nft flush ruleset
   ip route flush table local type local proto boot 2>/dev/null
+  ip -4 route flush table local proto 119 2>/dev/null
+  ip -6 route flush table local proto 119 2>/dev/null
+  ip link delete weir0 2>/dev/null
+  rm -rf /run/weir /var/lib/weir
   [ "$status" -eq 0 ] || exit "$status"
   exit "$weir_failed"
 }

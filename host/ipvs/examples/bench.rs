@@ -13,15 +13,17 @@
 mod namespace;
 
 use std::fs::File;
-use std::num::NonZeroUsize;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ipvs_rs::netlink::Writer;
 use ipvs_rs::{
     Destination, DestinationKey, Forward, Ipvs, Options, Protocol, Request, Scheduler, Service,
     ServiceKey,
 };
 
+/// Longer than the kernel keeps deleted destinations.
+const SETTLE: Duration = Duration::from_secs(200);
 const RULES: &str = "/tmp/ipvs-bench-rules";
 const CHANGE: &str = "/tmp/ipvs-bench-change";
 
@@ -31,8 +33,12 @@ fn main() {
     let change = [change(services / 2)];
     std::fs::write(RULES, rules(services)).unwrap();
     std::fs::write(CHANGE, rule_change(services / 2)).unwrap();
-    // loads the modules, which is not what is measured
-    fresh("warm-up", |ipvs| applied(ipvs, &plan[..3]));
+    // loads the modules and fills the kernel's caches of memory, which is not what is measured
+    fresh("warm-up", |ipvs| applied(ipvs, &plan));
+    measure("encode-only", || {
+        let mut writer = Writer::default();
+        plan.iter().for_each(|request| request.encode(&mut writer));
+    });
 
     fresh("create-batched", |ipvs| measure("create-batched", || applied(ipvs, &plan)));
     fresh("create-one-by-one", |ipvs| measure("create-one-by-one", || one_by_one(ipvs, &plan)));
@@ -71,10 +77,13 @@ fn measure<R>(name: &str, work: impl FnOnce() -> R) {
 fn fresh(name: &str, work: impl FnOnce(&mut Ipvs) + Send) {
     namespace::make(name, true);
     namespace::within(name, || {
-        let batch = NonZeroUsize::new(512).unwrap();
-        work(&mut Ipvs::open(Options { batch, ..Options::default() }).unwrap());
+        let mut ipvs = Ipvs::open(Options::default()).unwrap();
+        work(&mut ipvs);
+        ipvs.apply_one(&Request::Flush).unwrap();
     });
     namespace::delete(name);
+    // the kernel takes a namespace down in the background; where the clock skips idle time this is short
+    std::thread::sleep(SETTLE);
 }
 
 fn filled(name: &str, plan: &[Request], work: impl FnOnce(&mut Ipvs) + Send) {

@@ -47,6 +47,7 @@ mod stats;
 #[cfg(test)]
 mod strategy;
 mod table;
+mod table_text;
 mod uapi;
 
 pub use client::{Ipvs, Options};
@@ -67,3 +68,8 @@ pub use stats::{CounterWidth, Stats};
 pub use table::{
     ServiceTable, TableDestination, TableForward, TableKey, TablePersistence, TableService,
 };
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

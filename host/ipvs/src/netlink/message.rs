@@ -136,12 +136,11 @@ impl Writer {
     /// A message whose payload is what `fill` writes, padded.
     pub fn message(&mut self, kind: u16, flags: u16, sequence: u32, fill: impl FnOnce(&mut Self)) {
         let start = self.len();
-        let raw = self.raw();
-        raw.extend_from_slice(&[0; 4]);
-        raw.extend_from_slice(&kind.to_ne_bytes());
-        raw.extend_from_slice(&flags.to_ne_bytes());
-        raw.extend_from_slice(&sequence.to_ne_bytes());
-        raw.extend_from_slice(&[0; 4]); // port: the kernel knows the sender
+        let mut header = [0; HEADER]; // the port stays zero: the kernel knows the sender
+        header[4..6].copy_from_slice(&kind.to_ne_bytes());
+        header[6..8].copy_from_slice(&flags.to_ne_bytes());
+        header[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.raw().extend_from_slice(&header);
         fill(self);
         let length = (self.len() - start) as u32;
         self.raw()[start..start + 4].copy_from_slice(&length.to_ne_bytes());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Destination, Forward, Netmask, Service, ServiceFlags};
 use proptest::prelude::*;
 
 /// Written by Linux 6.12 (HZ=250).

@@ -166,9 +166,8 @@ mod tests {
         }
         let said = meter.into_said();
         let texts: Vec<_> = said.lines.iter().map(|l| l.text.as_str()).collect();
-        assert_eq!(texts[0], "four");
-        assert_eq!(texts[1], "a\u{fffd}b");
-        assert_eq!((texts.len(), said.dropped_lines), (2, 3), "{texts:?}");
+        assert_eq!(texts, ["four", "a\u{fffd}b", "t"]);
+        assert_eq!(said.dropped_lines, 2);
     }
 
     #[test]

@@ -173,7 +173,7 @@ mod tests {
     fn code_that_nobody_uses_goes() {
         let root = tempfile::tempdir().unwrap();
         let engine = engine();
-        let precompiled = Precompiled::open(root.path(), &engine).unwrap();
+        let precompiled = Precompiled::open(&root.path().join("code"), &engine).unwrap();
         let component = Component::new(&engine, wat::parse_str("(component)").unwrap()).unwrap();
         let (kept, gone) = (Digest::of(b"kept"), Digest::of(b"gone"));
         precompiled.store(&kept, &component).unwrap();

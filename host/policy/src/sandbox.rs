@@ -97,6 +97,7 @@ impl Sandbox {
     pub(crate) fn load(&self, bytes: &[u8]) -> Result<Code, LoadError> {
         let digest = Digest::of(bytes);
         let component = self.component(bytes, &digest)?;
+        abi::check_version(&component)?;
         let (wasi, unknown): (Vec<_>, Vec<_>) = abi::import_names(&component)
             .into_iter()
             .filter(|name| !abi::offers(name))

@@ -54,6 +54,24 @@ pub(crate) fn import_names(component: &Component) -> Vec<String> {
     needed.map(|(name, _)| name.to_owned()).collect()
 }
 
+/// Whether a component is a policy of a version that is known here.
+///
+/// # Errors
+/// [`LoadError::WrongWorld`] or [`LoadError::UnknownVersion`].
+pub(crate) fn check_version(component: &Component) -> Result<(), LoadError> {
+    let names = export_names(component);
+    if names.iter().any(|name| name == v0_1::SERVICE_POLICY) {
+        return Ok(());
+    }
+    match names.iter().find(|name| name.starts_with(DECIDES)) {
+        Some(found) => {
+            let (found, known) = (found.clone(), v0_1::SERVICE_POLICY.to_owned());
+            Err(LoadError::UnknownVersion { found, known })
+        }
+        None => Err(wrong_world(v0_1::SERVICE_POLICY, &names)),
+    }
+}
+
 /// Whether the sandbox has this import.
 pub(crate) fn offers(import: &str) -> bool {
     import == v0_1::HOST
@@ -63,18 +81,9 @@ impl Exports {
     /// Finds the exports of the newest version that both sides know.
     ///
     /// # Errors
-    /// [`LoadError::WrongWorld`] or [`LoadError::UnknownVersion`].
+    /// [`LoadError::WrongWorld`].
     pub(crate) fn find(pre: &InstancePre<Meter>) -> Result<Self, LoadError> {
-        let names = export_names(pre.component());
-        let has = |name: &str| names.iter().any(|n| n == name);
-        if has(v0_1::SERVICE_POLICY) {
-            return v0_1::Exports::find(pre, &names).map(Self::V0_1);
-        }
-        if let Some(found) = names.iter().find(|n| n.starts_with(DECIDES)) {
-            let known = v0_1::SERVICE_POLICY.to_owned();
-            return Err(LoadError::UnknownVersion { found: found.clone(), known });
-        }
-        Err(wrong_world(v0_1::SERVICE_POLICY, &names))
+        v0_1::Exports::find(pre, &export_names(pre.component())).map(Self::V0_1)
     }
 
     /// The version, as `0.1`.

@@ -13,29 +13,29 @@ const WIT: [&str; 3] = [
 /// A policy whose `decide` runs `body`, which leaves a pointer to its answer.
 ///
 /// `$none` points to "no opinion", `$rr` to the scheduler `rr`, `$refusal` to "not mine".
-pub fn deciding(body: &str) -> Vec<u8> {
+pub(crate) fn deciding(body: &str) -> Vec<u8> {
     Guest { decide: body, ..Guest::default() }.build()
 }
 
 /// A policy that answers with the scheduler `rr`.
-pub fn good() -> Vec<u8> {
+pub(crate) fn good() -> Vec<u8> {
     deciding("global.get $rr")
 }
 
 /// What differs from guest to guest.
-pub struct Guest<'a> {
+pub(crate) struct Guest<'a> {
     /// Body of `configure`.
-    pub configure: &'a str,
+    pub(crate) configure: &'a str,
     /// Body of `decide`.
-    pub decide: &'a str,
+    pub(crate) decide: &'a str,
     /// Body of `classify`, for a policy that has it.
-    pub classify: Option<&'a str>,
+    pub(crate) classify: Option<&'a str>,
     /// More of the module.
-    pub more: &'a str,
+    pub(crate) more: &'a str,
     /// The interface that it is built against.
-    pub wit: String,
+    pub(crate) wit: String,
     /// Its world.
-    pub world: &'a str,
+    pub(crate) world: &'a str,
 }
 
 impl Default for Guest<'_> {
@@ -53,7 +53,7 @@ impl Default for Guest<'_> {
 
 impl Guest<'_> {
     /// The core module, without its description.
-    pub fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         let Self { configure, decide, classify, more, .. } = self;
         let classify = classify.map_or_else(String::new, |body| {
             // index, name, kind, master, mtu, flags, addresses, route, pod, attributes: by pointer
@@ -90,24 +90,24 @@ impl Guest<'_> {
     }
 
     /// The component.
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         component(self.module(), &self.wit, self.world)
     }
 }
 
 /// The interface in one text.
-pub fn wit() -> String {
+pub(crate) fn wit() -> String {
     let package = "package weir:policy@0.1.0;";
     let bodies = WIT.map(|file| file.replace(package, ""));
     format!("{package}\n{}", bodies.join("\n"))
 }
 
 /// A component of a module that has what the world of `wit` says.
-pub fn component(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
+pub(crate) fn component(mut module: Vec<u8>, wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(&module).unwrap().encode().unwrap()
 }

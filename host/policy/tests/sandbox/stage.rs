@@ -11,17 +11,17 @@ use weir_policy_host::{
 };
 
 /// Files and a sandbox.
-pub struct Stage {
-    pub dir: TempDir,
-    pub sandbox: Arc<Sandbox>,
+pub(crate) struct Stage {
+    pub(crate) dir: TempDir,
+    pub(crate) sandbox: Arc<Sandbox>,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Limits::default())
     }
 
-    pub fn with(limits: Limits) -> Self {
+    pub(crate) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = SandboxConfig { limits, code_dir: Some(dir.path().join("code")) };
         let sandbox = Sandbox::new(config).unwrap();
@@ -29,14 +29,14 @@ impl Stage {
         Self { dir, sandbox }
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let file = self.dir.path().join(format!("{name}.wasm"));
         fs::write(&file, bytes).unwrap();
         file
     }
 
     /// A chain of these policies, all of which load.
-    pub fn chain(&self, policies: &[(&str, Vec<u8>)]) -> PolicySet {
+    pub(crate) fn chain(&self, policies: &[(&str, Vec<u8>)]) -> PolicySet {
         let specs = policies.iter().map(|(name, bytes)| PolicySpec::file(self.write(name, bytes)));
         let (set, changes) =
             PolicySet::load(Arc::clone(&self.sandbox), specs.collect(), Node::default());
@@ -47,7 +47,7 @@ impl Stage {
 }
 
 /// A Service with so many endpoints.
-pub fn view(endpoints: u8) -> ServiceView {
+pub(crate) fn view(endpoints: u8) -> ServiceView {
     let text = str::to_owned;
     ServiceView {
         namespace: Namespace { name: text("shop"), ..Namespace::default() },
@@ -60,13 +60,13 @@ pub fn view(endpoints: u8) -> ServiceView {
 }
 
 /// Asks about revision `service` of the one service port.
-pub fn ask(set: &PolicySet, service: u64) -> Answers {
+pub(crate) fn ask(set: &PolicySet, service: u64) -> Answers {
     let key = RevisionKey { service, ..RevisionKey::first("shop/cart:http") };
     set.decide(&key, || view(2))
 }
 
 /// Schedulers by policy.
-pub fn schedulers(answers: &Answers) -> Vec<(&str, Option<&str>)> {
+pub(crate) fn schedulers(answers: &Answers) -> Vec<(&str, Option<&str>)> {
     let wishes = answers.wishes.iter();
     wishes.map(|(policy, wish)| (policy.as_str(), wish.scheduler.as_deref())).collect()
 }

@@ -7,16 +7,15 @@
 #![allow(clippy::print_stdout, reason = "its lines are what it is for")]
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::thread::UnshareFlags;
-use weir_link::address::is_node_address;
 use weir_link::{
-    Change, LinkIndex, LinkName, Links, LocalAddresses, Op, Options, Vip, VipRoute, Watcher,
+    Change, IpRef, LinkIndex, LinkName, Links, LocalAddresses, Op, Options, Vip, VipRoute, Watcher,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -97,12 +96,12 @@ fn dumps(links: &mut Links, dummies: &[LinkIndex], table: &mut Table) -> Outcome
     let floor = best(5, receive_only)?;
     table.line("receive-only floor", floor, floor);
     let filtered = best(5, || {
-        let all = links.fold_addresses(None, |all: &mut Vec<IpAddr>, address| {
-            if is_node_address(address.ip) {
-                all.push(address.ip);
-            }
+        let (v4, v6) = links.fold_ips(|(v4, v6): &mut Both, _, ip| match ip {
+            IpRef::V4(octets) if ip.is_node_address() => v4.push(*octets),
+            IpRef::V6(octets) if ip.is_node_address() => v6.push(*octets),
+            _ => {}
         })?;
-        Ok(assert_count(all.len(), ADDRESSES - 2)?)
+        Ok(assert_count(v4.len() + v6.len(), ADDRESSES - 2)?)
     })?;
     table.at_most("decoded and filtered", filtered, floor, 1.2);
     let set = best(5, || Ok(assert_count(links.local_addresses()?.len(), ADDRESSES - 2)?))?;
@@ -121,6 +120,9 @@ fn dumps(links: &mut Links, dummies: &[LinkIndex], table: &mut Table) -> Outcome
     table.at_least("a full dump for each link", each, filtered, 200.0);
     Ok(())
 }
+
+/// Addresses of both families as a fold leaves them.
+type Both = (Vec<[u8; 4]>, Vec<[u8; 16]>);
 
 fn assert_count(got: usize, want: usize) -> Result<(), String> {
     if got.abs_diff(want) <= 1 { Ok(()) } else { Err(format!("{got} addresses, not {want}")) }
@@ -149,9 +151,7 @@ fn dump_for_each(links: &mut Links, dummies: &[LinkIndex]) -> Outcome {
     let loopback = LinkIndex::LOOPBACK;
     let mut found = 0;
     for link in dummies.iter().copied().chain([loopback]) {
-        found += links.fold_addresses(None, |count: &mut usize, address| {
-            *count += usize::from(address.link == link);
-        })?;
+        found += links.fold_ips(|count: &mut usize, on, _| *count += usize::from(on == link))?;
     }
     Ok(assert_count(found, ADDRESSES)?)
 }

@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
+use crate::address_ref::{AddressRef, IpRef, IpsRef};
 use crate::name::{Family, LinkIndex};
 use crate::vip::Vip;
-use crate::wire::{Attrs, Malformed, Writer, u32_of};
-
-const FIXED_LEN: usize = 8;
+use crate::wire::Malformed;
+use crate::wire::Writer;
 
 /// One address of one link.
 ///
@@ -35,28 +35,13 @@ impl Address {
     ///
     /// # Errors
     /// When the bytes don't hold an address of their family on a link.
-    #[inline]
     pub fn decode(body: &[u8]) -> Result<Option<Self>, Malformed> {
-        let Some((fixed, attrs)) = body.split_first_chunk::<FIXED_LEN>() else {
-            return Err(Malformed::new("address", "shorter than struct ifaddrmsg"));
+        let Some(raw) = AddressRef::decode(body)? else { return Ok(None) };
+        let (ip, peer) = match raw.ips {
+            IpsRef::V4 { ip, peer } => (IpAddr::from(*ip), IpAddr::from(*peer)),
+            IpsRef::V6 { ip, peer } => (IpAddr::from(*ip), IpAddr::from(*peer)),
         };
-        let [family, prefix_len, flags, scope, index @ ..] = *fixed;
-        let Some(family) = Family::from_number(family) else { return Ok(None) };
-        let link = LinkIndex::new(u32::from_ne_bytes(index))
-            .ok_or(Malformed::new("address", "on link 0"))?;
-        let (mut local, mut peer, mut flags) = (None, None, u32::from(flags));
-        for attr in Attrs::new(attrs) {
-            match attr? {
-                (libc::IFA_LOCAL, value) => local = Some(value),
-                (libc::IFA_ADDRESS, value) => peer = Some(value),
-                (libc::IFA_FLAGS, value) => flags = u32_of("IFA_FLAGS", value)?,
-                _ => {}
-            }
-        }
-        let Some(ip) = local.or(peer) else {
-            return Err(Malformed::new("address", "no IFA_LOCAL or IFA_ADDRESS"));
-        };
-        let (ip, peer) = (octets(family, ip)?, octets(family, peer.unwrap_or(ip))?);
+        let AddressRef { link, prefix_len, scope, flags, .. } = raw;
         Ok(Some(Self { ip, link, peer, prefix_len, scope, flags }))
     }
 
@@ -75,25 +60,15 @@ impl Address {
     }
 }
 
-#[inline]
-fn octets(family: Family, value: &[u8]) -> Result<IpAddr, Malformed> {
-    let ip = match family {
-        Family::V4 => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
-        Family::V6 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
-    };
-    ip.ok_or(Malformed::new("address", "of another length than its family's"))
-}
-
 /// Whether a node is reached by `ip`: not loopback, and in IPv6 not link-local.
 ///
 /// IPv4 link-local (169.254.0.0/16) counts: cloud nodes are reached by it. The same rule as
 /// kube-proxy's `isValidForSet`.
 #[must_use]
-#[inline]
 pub fn is_node_address(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(v4) => !v4.is_loopback(),
-        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+        IpAddr::V4(v4) => IpRef::V4(&v4.octets()).is_node_address(),
+        IpAddr::V6(v6) => IpRef::V6(&v6.octets()).is_node_address(),
     }
 }
 

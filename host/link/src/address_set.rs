@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::address_ref::IpRef;
+
 /// Distinct addresses, each family in numeric order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressSet {
@@ -52,6 +54,25 @@ impl AddressSet {
     }
 }
 
+impl AddressSet {
+    /// Takes one more; [`AddressSet::settle`] must follow the last.
+    #[inline]
+    pub(crate) fn push(&mut self, ip: IpRef<'_>) {
+        match ip {
+            IpRef::V4(octets) => self.v4.push((*octets).into()),
+            IpRef::V6(octets) => self.v6.push((*octets).into()),
+        }
+    }
+
+    pub(crate) fn settle(&mut self) {
+        // As numbers: the order is the same, and comparing them is one instruction or two.
+        self.v4.sort_unstable_by_key(|ip| ip.to_bits());
+        self.v4.dedup();
+        self.v6.sort_unstable_by_key(|ip| ip.to_bits());
+        self.v6.dedup();
+    }
+}
+
 impl FromIterator<IpAddr> for AddressSet {
     fn from_iter<I: IntoIterator<Item = IpAddr>>(iter: I) -> Self {
         let mut set = Self::default();
@@ -61,11 +82,7 @@ impl FromIterator<IpAddr> for AddressSet {
                 IpAddr::V6(v6) => set.v6.push(v6),
             }
         }
-        // As numbers: the order is the same, and comparing them is one instruction or two.
-        set.v4.sort_unstable_by_key(|ip| ip.to_bits());
-        set.v4.dedup();
-        set.v6.sort_unstable_by_key(|ip| ip.to_bits());
-        set.v6.dedup();
+        set.settle();
         set
     }
 }

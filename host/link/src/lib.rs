@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod address;
+mod address_ref;
 mod address_set;
 mod address_table;
 mod answer;
@@ -23,6 +24,7 @@ mod watcher;
 pub mod wire;
 
 pub use address::Address;
+pub use address_ref::IpRef;
 pub use address_set::AddressSet;
 pub use default_route::DefaultRoute;
 pub use error::{Error, Refusal};

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::address::{self, Address};
+use crate::address_ref::{AddressRef, IpRef, decode_ip};
 use crate::address_set::AddressSet;
 use crate::answer::Failure;
 use crate::default_route::{self, DefaultRoute};
@@ -144,8 +145,14 @@ impl Links {
     /// # Errors
     /// When the dump fails.
     pub fn dump_addresses(&mut self) -> Result<LocalAddresses, Error> {
-        let take = |all: &mut LocalAddresses, address: &Address| all.push(address);
-        let mut all = self.fold_addresses(None, take)?;
+        let one = |all: &mut LocalAddresses, body: &[u8]| {
+            if let Some(address) = AddressRef::decode(body)? {
+                all.push(&address);
+            }
+            Ok(())
+        };
+        let folded = self.fold_addresses(None, one);
+        let mut all = folded.map_err(|failure| failure.of("dump addresses"))?;
         all.settle();
         Ok(all)
     }
@@ -155,38 +162,45 @@ impl Links {
     /// # Errors
     /// `is_not_found()` when there is no such link.
     pub fn dump_addresses_on(&mut self, link: LinkIndex) -> Result<Vec<Address>, Error> {
-        self.fold_addresses(Some(link), |all: &mut Vec<Address>, address| {
-            if address.link == link {
-                all.push(*address);
-            }
-        })
+        let one = |all: &mut Vec<Address>, body: &[u8]| {
+            // A kernel without the strict check would send all.
+            all.extend(Address::decode(body)?.filter(|address| address.link == link));
+            Ok(())
+        };
+        let folded = self.fold_addresses(Some(link), one);
+        folded.map_err(|failure| failure.of(format!("dump addresses of link {link}")))
     }
 
-    /// Feeds the addresses of one dump (of all links, or of one) to `take`, which starts over with
-    /// an empty `A` when changes cut the dump. The cheapest way to look at all addresses once.
+    /// Feeds link and address of everything that one dump has, unfiltered, to `take`, which starts
+    /// over with an empty `A` when changes cut the dump. The cheapest way to look at all once.
     ///
     /// # Errors
-    /// When the dump fails; `is_not_found()` when there is no such link.
-    pub fn fold_addresses<A: Default>(
+    /// When the dump fails.
+    pub fn fold_ips<A: Default>(
+        &mut self,
+        mut take: impl FnMut(&mut A, LinkIndex, IpRef<'_>),
+    ) -> Result<A, Error> {
+        let one = |all: &mut A, body: &[u8]| {
+            if let Some((link, ip)) = decode_ip(body)? {
+                take(all, link, ip);
+            }
+            Ok(())
+        };
+        self.fold_addresses(None, one).map_err(|failure| failure.of("dump addresses"))
+    }
+
+    fn fold_addresses<A: Default>(
         &mut self,
         link: Option<LinkIndex>,
-        mut take: impl FnMut(&mut A, &Address),
-    ) -> Result<A, Error> {
-        let folded = self.requests.dump(
+        mut take: impl FnMut(&mut A, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<A, Failure> {
+        self.requests.dump(
             |w| address::encode_dump(w, link),
-            |all, message| {
-                if message.kind == libc::RTM_NEWADDR
-                    && let Some(address) = Address::decode(message.body)?
-                {
-                    take(all, &address);
-                }
-                Ok(())
+            |all, message| match message.kind {
+                libc::RTM_NEWADDR => take(all, message.body),
+                _ => Ok(()),
             },
-        );
-        folded.map_err(|failure| match link {
-            Some(link) => failure.of(format!("dump addresses of link {link}")),
-            None => failure.of("dump addresses"),
-        })
+        )
     }
 
     /// The addresses bound to a link, unfiltered: kube-proxy's `ListBindAddress`.
@@ -224,12 +238,13 @@ impl Links {
         for name in excluded {
             out.extend(self.link(name)?.map(|link| link.index));
         }
-        let kept = |all: &mut Vec<_>, address: &Address| {
-            if address::is_node_address(address.ip) && !out.contains(&address.link) {
-                all.push(address.ip);
+        let mut set = self.fold_ips(|set: &mut AddressSet, link, ip| {
+            if ip.is_node_address() && !out.contains(&link) {
+                set.push(ip);
             }
-        };
-        self.fold_addresses(None, kept).map(AddressSet::from_iter)
+        })?;
+        set.settle();
+        Ok(set)
     }
 
     fn addresses_of(&mut self, name: &LinkName) -> Result<Vec<Address>, Error> {

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{Address, is_node_address};
+use crate::address_ref::{AddressRef, IpsRef};
 use crate::address_set::AddressSet;
 use crate::address_table::{Entry, Table};
 use crate::name::LinkIndex;
@@ -93,10 +94,17 @@ impl LocalAddresses {
 
     /// Takes one address of a dump; [`LocalAddresses::settle`] must follow the last.
     #[inline]
-    pub(crate) fn push(&mut self, address: &Address) {
-        match split(address) {
-            Split::V4(entry) => self.v4.push(entry),
-            Split::V6(entry) => self.v6.push(entry),
+    pub(crate) fn push(&mut self, address: &AddressRef<'_>) {
+        let AddressRef { ips, link, prefix_len, scope, flags } = *address;
+        match ips {
+            IpsRef::V4 { ip, peer } => {
+                let (ip, peer) = (u32::from_be_bytes(*ip), u32::from_be_bytes(*peer));
+                self.v4.push(Entry { ip, peer, link, flags, prefix_len, scope });
+            }
+            IpsRef::V6 { ip, peer } => {
+                let (ip, peer) = (u128::from_be_bytes(*ip), u128::from_be_bytes(*peer));
+                self.v6.push(Entry { ip, peer, link, flags, prefix_len, scope });
+            }
         }
     }
 
@@ -109,7 +117,12 @@ impl LocalAddresses {
 impl FromIterator<Address> for LocalAddresses {
     fn from_iter<I: IntoIterator<Item = Address>>(iter: I) -> Self {
         let mut all = Self::default();
-        iter.into_iter().for_each(|address| all.push(&address));
+        for address in iter {
+            match split(&address) {
+                Split::V4(entry) => all.v4.push(entry),
+                Split::V6(entry) => all.v6.push(entry),
+            }
+        }
         all.settle();
         all
     }
@@ -120,7 +133,6 @@ enum Split {
     V6(Entry<u128>),
 }
 
-#[inline]
 fn split(address: &Address) -> Split {
     let Address { ip, link, peer, prefix_len, scope, flags } = *address;
     match (ip, peer) {
@@ -136,7 +148,6 @@ fn split(address: &Address) -> Split {
     }
 }
 
-#[inline]
 fn v6_bits(ip: IpAddr) -> u128 {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),

@@ -210,11 +210,13 @@ impl Requests {
                 other => other?,
             };
             self.traffic.receives += 1;
-            for message in Messages::new(datagram) {
-                if take(message?)? {
+            let mut messages = Messages::new(datagram);
+            while let Some(message) = messages.step() {
+                if take(message)? {
                     return Ok(());
                 }
             }
+            messages.end()?;
             if Instant::now() >= deadline {
                 return Err(Failure::Timeout(self.timeout));
             }

@@ -50,32 +50,54 @@ impl<'a> Messages<'a> {
     pub fn new(datagram: &'a [u8]) -> Self {
         Self { rest: datagram }
     }
+
+    /// Takes off the next message that is whole. At `None` either none is left or what is left
+    /// isn't one: [`Messages::end`] tells. Dumps of thousands go by this; it's the iterator's step
+    /// without a `Result` to build and take apart.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Option<Message<'a>> {
+        let rest = self.rest;
+        let head = rest.first_chunk::<HEADER_LEN>()?;
+        let len = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        if len < HEADER_LEN || len > rest.len() {
+            return None;
+        }
+        self.rest = &rest[align(len).min(rest.len())..];
+        Some(Message {
+            kind: u16::from_ne_bytes([head[4], head[5]]),
+            flags: u16::from_ne_bytes([head[6], head[7]]),
+            seq: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
+            body: &rest[HEADER_LEN..len],
+        })
+    }
+
+    /// Whether everything was read.
+    ///
+    /// # Errors
+    /// When what is left isn't a message.
+    #[inline]
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.fault()) }
+    }
+
+    #[cold]
+    fn fault(&self) -> Malformed {
+        let short = self.rest.len() < HEADER_LEN;
+        let why = if short { "shorter than its header" } else { "length outside the datagram" };
+        Malformed::new("netlink message", why)
+    }
 }
 
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, Malformed>;
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
+        if let Some(message) = self.step() {
+            return Some(Ok(message));
         }
-        let rest = std::mem::take(&mut self.rest);
-        let Some(head) = rest.first_chunk::<HEADER_LEN>() else {
-            return Some(Err(Malformed::new("netlink message", "shorter than its header")));
-        };
-        let len = u32::from_ne_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if len < HEADER_LEN || len > rest.len() {
-            return Some(Err(Malformed::new("netlink message", "length outside the datagram")));
-        }
-        let body = &rest[HEADER_LEN..len];
-        self.rest = &rest[align(len).min(rest.len())..];
-        Some(Ok(Message {
-            kind: u16::from_ne_bytes([head[4], head[5]]),
-            flags: u16::from_ne_bytes([head[6], head[7]]),
-            seq: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
-            body,
-        }))
+        let fault = self.end().err();
+        self.rest = &[];
+        fault.map(Err)
     }
 }
 
@@ -88,8 +110,40 @@ pub struct Attrs<'a> {
 impl<'a> Attrs<'a> {
     /// Reads attributes from the first byte of `bytes` on.
     #[must_use]
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
+    }
+
+    /// Takes off the next attribute that is whole. At `None` either none is left or what is left
+    /// isn't one: [`Attrs::end`] tells. Dumps of thousands go by this; it's the iterator's step
+    /// without a `Result` to build and take apart. The type is as it came, flag bits included.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Option<(u16, &'a [u8])> {
+        let rest = self.rest;
+        let head = rest.first_chunk::<ATTR_LEN>()?;
+        let len = usize::from(u16::from_ne_bytes([head[0], head[1]]));
+        if len < ATTR_LEN || len > rest.len() {
+            return None;
+        }
+        self.rest = &rest[align(len).min(rest.len())..];
+        Some((u16::from_ne_bytes([head[2], head[3]]), &rest[ATTR_LEN..len]))
+    }
+
+    /// Whether everything was read.
+    ///
+    /// # Errors
+    /// When what is left isn't an attribute.
+    #[inline]
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.fault()) }
+    }
+
+    #[cold]
+    fn fault(&self) -> Malformed {
+        let short = self.rest.len() < ATTR_LEN;
+        let why = if short { "shorter than its header" } else { "length outside the message" };
+        Malformed::new("netlink attribute", why)
     }
 }
 
@@ -97,22 +151,13 @@ impl<'a> Iterator for Attrs<'a> {
     /// Type without its flag bits, and the value without padding.
     type Item = Result<(u16, &'a [u8]), Malformed>;
 
-    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
+        if let Some((kind, value)) = self.step() {
+            return Some(Ok((kind & ATTR_TYPE_MASK, value)));
         }
-        let rest = std::mem::take(&mut self.rest);
-        let Some(head) = rest.first_chunk::<ATTR_LEN>() else {
-            return Some(Err(Malformed::new("netlink attribute", "shorter than its header")));
-        };
-        let len = usize::from(u16::from_ne_bytes([head[0], head[1]]));
-        if len < ATTR_LEN || len > rest.len() {
-            return Some(Err(Malformed::new("netlink attribute", "length outside the message")));
-        }
-        let value = &rest[ATTR_LEN..len];
-        self.rest = &rest[align(len).min(rest.len())..];
-        Some(Ok((u16::from_ne_bytes([head[2], head[3]]) & ATTR_TYPE_MASK, value)))
+        let fault = self.end().err();
+        self.rest = &[];
+        fault.map(Err)
     }
 }
 

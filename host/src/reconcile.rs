@@ -167,9 +167,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     fn note_endpoints(&mut self, name: &ObjectName, now: Option<u64>) {
-        let Some(service) = self.model.service(name) else { return };
-        let all = service.ports.iter().flat_map(|port| candidates(&self.model, service, port));
-        let endpoints: BTreeSet<SocketAddr> = all.map(|c| c.to).collect();
+        // A service that is gone has no ports, and its endpoints are forgotten.
+        let of_port = |service, port| candidates(&self.model, service, port).into_iter().map(|c| c.to);
+        let service = self.model.service(name);
+        let ports = service.into_iter().flat_map(|it| it.ports.iter().map(move |port| (it, port)));
+        let endpoints: BTreeSet<SocketAddr> = ports.flat_map(|(it, port)| of_port(it, port)).collect();
         self.seen.note(name, &endpoints, now);
     }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Scheduler;
 use crate::kernel::Server;
 use crate::state::{KernelState, Key, Virtual, VirtualKey, Weight};
 
@@ -74,13 +75,20 @@ impl Drains {
         for key in keys {
             let Key::Virtual(key) = key else { continue };
             match (known.virtuals.get(key), desired.virtuals.get_mut(key)) {
-                (Some(have), Some(want)) if key.protocol.is_connection_oriented() => {
+                (Some(have), Some(want)) if self.waits_for(*key, want) => {
                     self.hold_one(*key, have, want, now);
                 }
                 // The service goes, went, or never drains: nothing to wait for.
                 _ => self.forget(*key, |_| true),
             }
         }
+    }
+
+    /// `dh` hashes the service's own address: all clients are with one server, and would be refused
+    /// for as long as that one drains.
+    fn waits_for(&self, key: VirtualKey, want: &Virtual) -> bool {
+        let refuses = want.balance.scheduler == Scheduler::Dh;
+        key.protocol.is_connection_oriented() && self.limit > 0 && !refuses
     }
 
     fn hold_one(&mut self, key: VirtualKey, have: &Virtual, want: &mut Virtual, now: u64) {
@@ -101,6 +109,9 @@ impl Drains {
             }
             self.since.entry(server).or_insert(now);
             want.destinations.insert(to, Weight(0));
+            // `sh` leaves a server of weight 0 in its table: without fall-back the clients that hash
+            // to it would be refused (`ip_vs_sh_schedule` in net/netfilter/ipvs/ip_vs_sh.c).
+            want.balance.flags.fallback |= want.balance.scheduler == Scheduler::Sh;
         }
     }
 

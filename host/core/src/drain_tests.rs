@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Drains, Saved};
+use crate::decision::Scheduler;
 use crate::fixtures::{at, key, rr, whole};
 use crate::kernel::{FakeKernel, Kernel, Server};
 use crate::ledger::Ledger;
@@ -230,4 +231,41 @@ fn services_drain_apart() {
     let all = whole(&[]);
     drains.hold(&[Key::Virtual(keys[0])].into(), &all, &mut all.clone(), 1);
     assert_eq!(drains.servers().len(), 4, "both servers of the first are forgotten, and no other");
+}
+
+/// The steps when one of two servers of a service with this scheduler leaves.
+fn steps_with(scheduler: Scheduler) -> Vec<String> {
+    let mut world = World::new(Tcp, &[A, B]);
+    world.open(A, 1);
+    let wants = |servers: &[(&str, u32)]| {
+        let mut it = rr(servers);
+        it.balance.scheduler = scheduler;
+        whole(&[(key(Tcp, "10.96.0.1:80"), it)])
+    };
+    let keys = world.claim(wants(&[(A, 1), (B, 1)]));
+    world.turn(&keys, 0);
+    let keys = world.claim(wants(&[(B, 1)]));
+    world.turn(&keys, 1000)
+}
+
+#[test]
+fn source_hashing_falls_back_while_a_server_drains() {
+    assert_eq!(
+        steps_with(Scheduler::Sh),
+        ["set virtual sh (fallback)", "set destination -> 10.0.0.1:80 weight 0"]
+    );
+    assert_eq!(steps_with(Scheduler::Mh), ["set destination -> 10.0.0.1:80 weight 0"]);
+}
+
+#[test]
+fn destination_hashing_does_not_drain() {
+    assert_eq!(steps_with(Scheduler::Dh), ["remove destination -> 10.0.0.1:80"]);
+}
+
+#[test]
+fn a_limit_of_nothing_removes_at_once() {
+    let mut world = World::new(Tcp, &[A, B]);
+    world.drains = Drains::new(0, &[]);
+    world.open(A, 1);
+    assert_eq!(world.wants(&[B], 1000), ["remove destination -> 10.0.0.1:80"]);
 }

@@ -36,7 +36,7 @@ fn start() -> (Ledger, FakeKernel) {
 
 /// Plans and applies, then once more with every drain at its end; returns all steps.
 fn turn(ledger: &mut Ledger, kernel: &mut FakeKernel, keys: &BTreeSet<Key>) -> Vec<String> {
-    let mut drains = Drains::default();
+    let mut drains = Drains::new(1, &[]);
     let mut steps = Vec::new();
     for _ in 0..2 {
         let plan = ledger.plan(keys, &mut drains, 0);

@@ -60,8 +60,9 @@ fuzz: setup ## Fuzz every decoder for FUZZ_SECONDS (default: 60) each; needs a n
 	@tests/setup/fuzz
 
 .PHONY: docs
-docs: setup ## Write what is generated: the configuration's reference, man pages, rustdoc
-	$(cargo) run --quiet -p weir -- docs docs/reference
+docs: setup ## Write what is generated: the configuration's reference, man pages (target/man), rustdoc
+	BLESS=1 $(cargo) test --quiet -p weir --test config_docs
+	$(cargo) run --quiet -p weir -- man target/man
 	$(cargo) doc --workspace --no-deps
 
 .PHONY: bless

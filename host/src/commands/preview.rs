@@ -61,7 +61,7 @@ pub(super) fn explain(
     let config = load(global, source)?;
     let mut all = reconciler(&config, FakeKernel::default(), assumed())?;
     all.turn(millis())?;
-    Ok(explained(&all, name))
+    Ok(explained(&all, name).map(Explanation::without_kernel))
 }
 
 /// The views that policies get of the services in a folder of manifests.

@@ -9,6 +9,7 @@ use weir_core::eligible::{Candidate, candidates};
 use weir_core::kernel::Kernel;
 use weir_core::net::ObjectName;
 use weir_core::state::{KernelState, Key};
+use weir_core::wish::Refusal;
 use weir_policy_host::Answers;
 
 use crate::reconcile::{Decided, Policies, Reconciler};
@@ -120,8 +121,13 @@ fn said(answers: &Answers) -> Vec<Answer> {
         let said = if wish.is_empty() { "no opinion".to_owned() } else { brief(wish) };
         (policy.as_str(), said)
     });
-    let refusals =
-        answers.refusals.iter().map(|(policy, refusal)| (policy.as_str(), brief(refusal)));
+    let refusals = answers.refusals.iter().map(|(policy, refusal)| {
+        let said = match refusal {
+            Refusal::NotMine => "not mine".to_owned(),
+            Refusal::Reason(reason) => format!("no: {reason}"),
+        };
+        (policy.as_str(), said)
+    });
     let failures = answers.failures.iter().map(|it| {
         let stands = if it.stood_in { "; its last good answer stands" } else { "" };
         (&*it.policy, format!("failed ({}): {}{stands}", it.kind, it.message))
@@ -222,6 +228,17 @@ fn describe(wanted: &KernelState, key: Key) -> String {
             ),
             None => format!("virtual service {key}"),
         },
+    }
+}
+
+impl Explanation {
+    /// The same, worked out without a kernel: its objects are wanted, nobody looked for them.
+    #[must_use]
+    pub fn without_kernel(mut self) -> Self {
+        for object in &mut self.objects {
+            object.state = "wanted".to_owned();
+        }
+        self
     }
 }
 

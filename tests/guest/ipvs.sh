@@ -3,7 +3,7 @@
 # both ways, refusals, counters, torn listings, namespaces; and a kernel without IPVS.
 # kernel: 6.12
 # also: 6.1 7
-# timeout: 180
+# timeout: 300
 # boot: own
 # needs: example:ipvs-rs:guest_check
 . /weir/tests/lib.sh

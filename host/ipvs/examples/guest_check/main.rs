@@ -267,12 +267,12 @@ fn many(report: &mut Report, ipvs: &mut Ipvs) {
     let table = ipvs.table().unwrap();
     let servers: usize = table.services.iter().map(|service| service.destinations.len()).sum();
     report.equal("all are in the file", &(10_000, 20_000), &(table.services.len(), servers));
-    let again = ipvs.apply(&plan);
+    let again = ipvs.apply(&plan[..3_000]);
     let exists = again
         .iter()
         .filter(|verdict| verdict.as_ref().is_err_and(ipvs_rs::Error::is_exists))
         .count();
-    report.equal("30,000 refusals come back, none is lost", &plan.len(), &exists);
+    report.equal("3,000 refusals come back, none is lost", &3_000, &exists);
     apply(report, ipvs, "flush the 10,000", &[Request::Flush]);
 }
 

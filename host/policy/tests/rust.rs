@@ -1,0 +1,296 @@
+//! Policies written with the SDK, built as users build them, in the sandbox.
+//!
+//! `BLESS=1` rewrites the golden text of the view that a guest sees.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use weir_core::view::{
+    Attributes, Counters, Endpoint, Interface, KernelAbilities, Namespace, Node, Port, Service,
+    ServiceView, Slice,
+};
+use weir_core::wish::{Interfaces, Offload, Refusal, Weight, Wish};
+use weir_policy_host::build::{Build, Checked, Configured, New, Sdk, check, check_bytes, new};
+use weir_policy_host::{FailureKind, Limits};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// Builds a crate of this repository.
+fn built(dir: &str) -> PathBuf {
+    let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(dir.replace('/', "-"));
+    let file = out.with_extension("wasm");
+    let build = Build { dir: Path::new(ROOT).join(dir), out: Some(file.clone()) };
+    let built = build.run(&Limits::default()).unwrap();
+    assert_eq!(built.file, file);
+    assert_eq!(built.checked.wasi, [""; 0], "no WASI on wasm32-unknown-unknown");
+    file
+}
+
+fn echo() -> Checked {
+    static FILE: OnceLock<PathBuf> = OnceLock::new();
+    check(FILE.get_or_init(|| built("host/policy/tests/echo")), &Limits::default()).unwrap()
+}
+
+fn echo_with(config: &[(&str, &str)]) -> Configured {
+    echo().configure(attributes(config), node()).unwrap()
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> Attributes {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn node() -> Node {
+    Node {
+        name: "node-1".into(),
+        labels: attributes(&[("rack", "7")]),
+        zone: Some("zone-a".into()),
+        cpus: 12,
+        kernel: KernelAbilities {
+            release: "6.12.43".into(),
+            dataplanes: strings(&["ipvs", "nftables"]),
+            ipvs_schedulers: strings(&["rr", "mh"]),
+            nftables_schedulers: strings(&["random"]),
+            flowtable: true,
+        },
+        attributes: attributes(&[("new-in-node", "1")]),
+    }
+}
+
+fn service() -> Service {
+    let ip = |text: &str| text.parse().unwrap();
+    Service {
+        name: "cart".into(),
+        labels: attributes(&[("app", "cart"), ("tier", "front")]),
+        annotations: attributes(&[("weir.dev/scheduler", "lc")]),
+        kind: "LoadBalancer".into(),
+        cluster_ips: vec![ip("10.96.0.10"), ip("2001:db8::10")],
+        external_ips: vec![ip("192.0.2.1")],
+        load_balancer_ips: vec![ip("198.51.100.1")],
+        affinity_seconds: Some(10_800),
+        internal_traffic_policy: "Cluster".into(),
+        external_traffic_policy: "Local".into(),
+        traffic_distribution: Some("PreferSameZone".into()),
+    }
+}
+
+fn endpoints() -> Vec<Endpoint> {
+    let full = Endpoint {
+        ready: false,
+        serving: true,
+        terminating: true,
+        local: true,
+        node: Some("node-1".into()),
+        zone: Some("zone-a".into()),
+        hint_zones: strings(&["zone-a", "zone-b"]),
+        hint_nodes: strings(&["node-1"]),
+        age_seconds: Some(64),
+        slice: Some(0),
+        ..Endpoint::ready([10, 0, 0, 1].into(), 8080)
+    };
+    vec![full, Endpoint::ready("2001:db8::1".parse().unwrap(), 8081)]
+}
+
+/// A view in which every field differs from its default and from its neighbours.
+fn full_view() -> ServiceView {
+    ServiceView {
+        namespace: Namespace {
+            name: "shop".into(),
+            labels: attributes(&[("team", "a")]),
+            annotations: attributes(&[("note", "äöü €")]),
+        },
+        service: service(),
+        port: Port {
+            name: "http".into(),
+            protocol: "TCP".into(),
+            number: 80,
+            app_protocol: Some("kubernetes.io/h2c".into()),
+            node_port: Some(30_080),
+        },
+        endpoints: endpoints(),
+        slices: vec![Slice {
+            name: "cart-abcde".into(),
+            labels: attributes(&[("kubernetes.io/service-name", "cart")]),
+            annotations: attributes(&[("weight", "3")]),
+        }],
+        node: node(),
+        counters: Some(Counters {
+            seconds: 30,
+            connections: 1001,
+            active_connections: 7,
+            packets_in: 100_001,
+            packets_out: 200_002,
+            bytes_in: 1 << 40,
+            bytes_out: (1 << 41) + 1,
+        }),
+        previous: Some(full_wish()),
+        attributes: attributes(&[("new-in-view", "2")]),
+    }
+}
+
+fn full_wish() -> Wish {
+    let weight = |address: &str, weight| Weight { address: address.into(), port: 8080, weight };
+    Wish {
+        dataplane: Some("ipvs".into()),
+        scheduler: Some("mh".into()),
+        scheduler_flags: Some(strings(&["mh-port"])),
+        weights: Some(vec![weight("10.0.0.1", 3), weight("not an address", u32::MAX)]),
+        offload: Some(Offload::After(0)),
+        interfaces: Some(Interfaces {
+            include: strings(&["eth*", "group:uplink"]),
+            exclude: strings(&["eth9"]),
+        }),
+        affinity_seconds: Some(60),
+        re_evaluate_after_seconds: Some(5),
+        note: Some("why".into()),
+        attributes: attributes(&[("new-in-decision", "3")]),
+    }
+}
+
+#[test]
+fn a_guest_sees_the_whole_view() {
+    let decided = echo_with(&[]).decide(&full_view());
+    let seen = decided.answer.unwrap().unwrap().note.unwrap() + "\n";
+    let golden = Path::new(ROOT).join("host/policy/tests/echo/view.txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&golden, &seen).unwrap();
+    }
+    assert_eq!(seen, fs::read_to_string(golden).unwrap());
+    assert_eq!(decided.said.lines[0].text, "asked about cart");
+    assert_eq!(decided.said.counts.get("asked"), Some(&1));
+    assert!(decided.fuel > 0 && decided.fuel < decided.fuel_limit / 10, "{}", decided.fuel);
+}
+
+#[test]
+fn changing_inputs_go_only_to_those_who_want_them() {
+    let decided = echo_with(&[("wants", "nothing")]).decide(&full_view());
+    let seen = decided.answer.unwrap().unwrap().note.unwrap();
+    for absent in ["age_seconds: None", "counters: None", "previous: None"] {
+        assert!(seen.contains(absent), "{absent}");
+    }
+    assert!(!seen.contains("age_seconds: Some"));
+}
+
+#[test]
+fn a_decision_comes_back_as_it_was_made() {
+    let previous = echo_with(&[("answer", "previous")]);
+    for wish in [full_wish(), Wish::default(), never()] {
+        let view = ServiceView { previous: Some(wish.clone()), ..full_view() };
+        assert_eq!(previous.decide(&view).answer, Ok(Ok(wish)));
+    }
+    let nothing = ServiceView { previous: None, ..full_view() };
+    assert_eq!(previous.decide(&nothing).answer, Ok(Err(Refusal::NotMine)));
+    let refusing = echo_with(&[("answer", "refusal")]).decide(&full_view());
+    assert_eq!(refusing.answer, Ok(Err(Refusal::Reason("told to".into()))));
+}
+
+/// Answers that are empty rather than absent.
+fn never() -> Wish {
+    Wish {
+        scheduler_flags: Some(Vec::new()),
+        weights: Some(Vec::new()),
+        offload: Some(Offload::Never),
+        interfaces: Some(Interfaces::default()),
+        affinity_seconds: Some(0),
+        ..Wish::default()
+    }
+}
+
+#[test]
+fn a_panic_is_a_trap_with_its_words_in_the_log() {
+    let decided = echo_with(&[("answer", "panic")]).decide(&full_view());
+    assert_eq!(decided.answer.unwrap_err().kind, FailureKind::Trap);
+    let said = &decided.said.lines.last().unwrap().text;
+    assert!(said.contains("told to") && said.contains("lib.rs"), "{said}");
+}
+
+#[test]
+fn a_refused_configuration_says_why() {
+    let error = echo().configure(attributes(&[("refuse", "no such thing")]), node()).err().unwrap();
+    assert_eq!(error.to_string(), "refuses its configuration: no such thing");
+}
+
+#[test]
+fn a_guest_sees_the_whole_interface() {
+    let interface = Interface {
+        index: 3,
+        name: "eth0".into(),
+        kind: "bond".into(),
+        master: Some("br0".into()),
+        mtu: 9000,
+        flags: strings(&["up", "running"]),
+        addresses: vec!["192.0.2.1/24".parse().unwrap(), "2001:db8::1/64".parse().unwrap()],
+        default_route: true,
+        pod: false,
+        attributes: attributes(&[("speed", "25000")]),
+    };
+    let want = [
+        "3 eth0 bond Some(\"br0\") 9000",
+        "default-route true pod false",
+        "up running",
+        "192.0.2.1/24 2001:db8::1/64",
+        "speed=25000",
+    ];
+    assert_eq!(echo_with(&[]).classify(&interface), want);
+}
+
+#[test]
+fn the_shipped_policies_decide() {
+    let annotations = check(&built("policies/annotations"), &Limits::default()).unwrap();
+    assert!(annotations.size < 200_000, "{} bytes", annotations.size);
+    let decided = annotations.configure(Attributes::new(), node()).unwrap().decide(&full_view());
+    assert_eq!(decided.service_port, "shop/cart:http");
+    let want = Wish { scheduler: Some("lc".into()), ..Wish::default() };
+    assert_eq!(decided.answer, Ok(Ok(want)));
+
+    let default = check(&built("policies/default"), &Limits::default()).unwrap();
+    let decided = default.configure(Attributes::new(), node()).unwrap().decide(&full_view());
+    let want = Wish { affinity_seconds: Some(10_800), ..Wish::default() };
+    assert_eq!(decided.answer, Ok(Ok(want)));
+}
+
+#[test]
+fn a_new_crate_builds_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let created = new(&New { dir: dir.path().join("least-conn"), sdk: Sdk::Copy }).unwrap();
+    // The versions that the rest of the test has, so that nothing is downloaded again.
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), created.dir.join("Cargo.lock")).unwrap();
+    let built = Build { dir: created.dir.clone(), out: None }.run(&Limits::default()).unwrap();
+    assert_eq!(built.file, fs::canonicalize(created.dir).unwrap().join("least-conn.wasm"));
+    let policy = built.checked.configure(Attributes::new(), node()).unwrap();
+    let answer = policy.decide(&full_view()).answer.unwrap().unwrap();
+    assert_eq!(answer.scheduler.as_deref(), Some("lc"));
+}
+
+#[test]
+fn what_is_shown_names_imports_exports_and_answers() {
+    let checked = echo();
+    let shown = checked.to_string();
+    for part in
+        ["imports    weir:policy/host@0.1.0", "weir:policy/service-policy@0.1.0", "sha256     "]
+    {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+    let shown = echo_with(&[("answer", "previous")]).decide(&full_view()).to_string();
+    for part in [
+        "shop/cart:http\n",
+        "  scheduler: mh\n",
+        "  weights: 10.0.0.1 port 8080 = 3, not an address port 8080 = 4294967295\n",
+        "  offload: after 0 packets\n",
+        "  interfaces: eth*, group:uplink, !eth9\n",
+        "  info: asked about cart\n",
+        "  counted asked: 1\n",
+    ] {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn the_core_module_is_told_apart_from_the_component() {
+    let error = check_bytes(b"\0asm\x01\0\0\0", &Limits::default()).unwrap_err();
+    assert_eq!(error.kind(), "core-module");
+}

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,10 @@ use crate::report::status::Status;
 const SOCKET: &str = "weir.sock";
 /// The longest request, in bytes.
 const MAX_REQUEST: u64 = 4096;
-/// How long either side waits for the other.
+/// How long the daemon's side waits for the loop, and for the client.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client waits: the daemon's own words come first.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(40);
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +78,7 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Answer, AskError> {
         _ => AskError::Io(path.clone(), error),
     };
     let mut stream = UnixStream::connect(&path).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    stream.set_read_timeout(Some(CLIENT_PATIENCE)).map_err(failed)?;
     let mut text = serde_json::to_string(request).map_err(|e| AskError::Words(path.clone(), e))?;
     text.push('\n');
     stream.write_all(text.as_bytes()).map_err(failed)?;
@@ -127,32 +129,34 @@ fn serve(stream: &UnixStream, commands: &Sender<Command>) -> io::Result<()> {
 }
 
 fn answer(request: Request, commands: &Sender<Command>) -> Answer {
-    let ended = || Answer::Failed("the daemon is ending".to_owned());
-    match request {
-        Request::Status => {
-            let (reply, answer) = mpsc::channel();
-            let sent = commands.send(Command::Status(reply));
-            wait(sent.is_ok(), &answer).map_or_else(ended, Answer::Status)
-        }
+    let answered = match request {
+        Request::Status => ask_loop(commands, Command::Status).map(Answer::Status),
         Request::Explain(name) => {
-            let (reply, answer) = mpsc::channel();
-            let sent = commands.send(Command::Explain(name, reply));
-            wait(sent.is_ok(), &answer).map_or_else(ended, Answer::Explain)
+            ask_loop(commands, |reply| Command::Explain(name, reply)).map(Answer::Explain)
         }
-        Request::Sync => {
-            let (reply, answer) = mpsc::channel();
-            let sent = commands.send(Command::Sync(reply));
-            match wait(sent.is_ok(), &answer) {
-                Some(Ok(())) => Answer::Synced,
-                Some(Err(why)) => Answer::Failed(why),
-                None => ended(),
-            }
-        }
-    }
+        Request::Sync => ask_loop(commands, Command::Sync).map(|done| match done {
+            Ok(()) => Answer::Synced,
+            Err(why) => Answer::Failed(why),
+        }),
+    };
+    answered.unwrap_or_else(Answer::Failed)
 }
 
-fn wait<T>(sent: bool, answer: &mpsc::Receiver<T>) -> Option<T> {
-    sent.then(|| answer.recv_timeout(PATIENCE).ok()).flatten()
+/// Asks the loop; the error says why there is no answer.
+fn ask_loop<T>(
+    commands: &Sender<Command>,
+    ask: impl FnOnce(Sender<T>) -> Command,
+) -> Result<T, String> {
+    let ending = || "the daemon is ending".to_owned();
+    let (reply, answer) = mpsc::channel();
+    commands.send(ask(reply)).map_err(|_| ending())?;
+    answer.recv_timeout(PATIENCE).map_err(|error| match error {
+        RecvTimeoutError::Disconnected => ending(),
+        RecvTimeoutError::Timeout => {
+            let seconds = PATIENCE.as_secs();
+            format!("the daemon is busy or still starting: no answer within {seconds} s")
+        }
+    })
 }
 
 #[cfg(test)]

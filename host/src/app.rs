@@ -19,7 +19,7 @@ use crate::keep::Keep;
 use crate::kernel::lock::Lock;
 use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{How, LinuxKernel, doctor, timeouts, words};
-use crate::policies::Chain;
+use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
@@ -53,6 +53,10 @@ pub fn run(config: Config) -> Result<()> {
         .context("listen for weir status and others")?;
     let settings = Settings { rescan: config.sync.refresh_period.get(), ..Settings::default() };
     let (source, events) = watch_directory(&manifests, settings).context("read the manifests")?;
+    let _files = watch_files(config.policies.iter().map(|it| it.file.as_path()), &commands)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "policies' files are looked at on the sync period only")
+        });
     let drive = prepare(&config, shared)?;
     let _watcher = watch_kernel(&runtime, &commands)?;
     runtime.spawn(forward(events, commands.clone()));

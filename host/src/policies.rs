@@ -1,5 +1,7 @@
 //! The chain of policies as the reconciler knows it: configuration → sandbox, questions → answers.
 
+mod files;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +15,8 @@ use weir_policy_host::{
 
 use crate::config::{Config, PolicyLimits};
 use crate::reconcile::{Policies, Question};
+
+pub use files::{FileWatch, watch_files};
 
 /// The chain, with what is told about it only when it changes.
 pub struct Chain {

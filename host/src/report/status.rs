@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use weir_core::kernel::Kernel;
 use weir_core::model::Service;
+use weir_core::wish::Refusal;
 use weir_policy_host::PolicyStats;
 
 use super::text_table::TextTable;
@@ -82,7 +83,7 @@ pub struct ServicePort {
     pub offload: String,
     /// Endpoints in use.
     pub endpoints: usize,
-    /// What was asked for and set aside, clamped or downgraded.
+    /// What was asked for and set aside, clamped or downgraded; why policies refused or failed; their notes.
     pub reasons: Vec<String>,
 }
 
@@ -125,7 +126,8 @@ pub fn of<K: Kernel, P: Policies>(all: &Reconciler<K, P>, policies: &[PolicyStat
 fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> Vec<ServicePort> {
     let decided = all.decided(&service.name).into_iter().flatten();
     let wanted = all.ledger().wanted_by(&service.name);
-    let rows = decided.map(|(port, Decided { decision, .. })| {
+    let rows = decided.map(|(port, decided)| {
+        let decision = &decided.decision;
         let of_port = wanted
             .into_iter()
             .flat_map(|state| &state.virtuals)
@@ -142,10 +144,24 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
             chosen_by: decision.scheduler.by.clone(),
             offload: decision.offload.value.to_string(),
             endpoints: of_port.map(|(_, it)| it.destinations.len()).sum(),
-            reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+            reasons: reasons(decided),
         }
     });
     rows.collect()
+}
+
+fn reasons(Decided { decision, answers }: &Decided) -> Vec<String> {
+    let refused = answers.refusals.iter().filter_map(|(by, refusal)| match refusal {
+        Refusal::Reason(text) => Some(format!("{by}: {text}")),
+        Refusal::NotMine => None,
+    });
+    let failed = answers.failures.iter().map(|it| {
+        let stands = if it.stood_in { "; its last good answer stands" } else { "" };
+        format!("{} failed ({}): {}{stands}", it.policy, it.kind, it.message)
+    });
+    let noted = decision.notes.iter().map(|note| format!("{}: {}", note.by, note.value));
+    let reasons = decision.reasons.iter().map(ToString::to_string);
+    reasons.chain(refused).chain(failed).chain(noted).collect()
 }
 
 fn policy(stats: &PolicyStats) -> Policy {
@@ -219,7 +235,7 @@ impl Status {
         let reasons = self.services.iter().flat_map(|it| {
             it.reasons.iter().map(move |reason| format!("{} {}: {reason}", it.service, it.port))
         });
-        write_list(f, "set aside", &reasons.collect::<Vec<_>>())
+        write_list(f, "set aside, refused or noted", &reasons.collect::<Vec<_>>())
     }
 
     fn write_policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 # Runs a command with the toolchain and the cache that set-up made.
 in := tests/setup/in
 cargo := $(in) cargo
-vm := $(cargo) run --quiet -p weir-vm --
+built := $(in) tests/setup/built
+vm := $(built) weir-vm
 policies := $(patsubst policies/%/Cargo.toml,target/policies/%.wasm,$(wildcard policies/*/Cargo.toml))
 
 .PHONY: help
@@ -25,15 +26,24 @@ help: ## Tell what there is
 setup: ## Install what building and testing need, if it is missing
 	@tests/setup/setup
 
+# Always the whole workspace with its tests: another selection of packages would have other features
+# of the same libraries, and compile them all again.
+.PHONY: build
+build: setup build-only ## Build every program and test
+
+.PHONY: build-only
+build-only:
+	$(cargo) test --workspace --no-run 2>&1 | { grep -v '^ *Executable ' || true; }
+
 .PHONY: demo
-demo: setup policies ## Watch weir balance real connections, in a guest that leaves this machine alone
+demo: setup build-only policies-only ## Watch weir balance real connections, in a guest that leaves this machine alone
 	@$(vm) script tests/demo/run
 
 .PHONY: test
 test: setup ## Check format and lints, run every test, in guests too (6.12, and shortly 6.1 and 7)
-	@$(MAKE) --no-print-directory lint-only policies-only
+	@$(MAKE) --no-print-directory lint-only build-only policies-only
 	$(cargo) test --workspace
-	$(cargo) test -p weir-vm --test boot -- --include-ignored --test-threads 1
+	$(cargo) test --workspace --test boot -- --include-ignored --test-threads 1
 	$(vm) test
 
 .PHONY: test-full
@@ -41,7 +51,7 @@ test-full: test ## The tests, and those too long for every day
 	$(vm) test --full
 
 .PHONY: policies
-policies: setup policies-only ## Build the shipped policies into target/policies/NAME.wasm
+policies: setup build-only policies-only ## Build the shipped policies into target/policies/NAME.wasm
 
 .PHONY: policies-only
 policies-only: $(policies)
@@ -49,7 +59,7 @@ policies-only: $(policies)
 # Cargo decides what is out of date, so the command is always run.
 target/policies/%.wasm: policies/%/Cargo.toml force
 	@mkdir -p $(@D)
-	$(cargo) run --quiet -p weir -- policy build policies/$* --out $@
+	$(built) weir policy build policies/$* --out $@
 
 .PHONY: bench
 bench: setup policies ## Measure, in a guest whose clock counts instructions; writes docs/performance.md
@@ -60,9 +70,9 @@ fuzz: setup ## Fuzz every decoder for FUZZ_SECONDS (default: 60) each; needs a n
 	@tests/setup/fuzz
 
 .PHONY: docs
-docs: setup ## Write what is generated: the configuration's reference, man pages (target/man), rustdoc
-	BLESS=1 $(cargo) test --quiet -p weir --test config_docs
-	$(cargo) run --quiet -p weir -- man target/man
+docs: setup build-only ## Write what is generated: the configuration's reference, man pages (target/man), rustdoc
+	BLESS=1 $(cargo) test --quiet --workspace --test config_docs
+	$(built) weir man target/man
 	$(cargo) doc --workspace --no-deps
 
 .PHONY: bless

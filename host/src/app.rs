@@ -54,9 +54,9 @@ pub fn run(config: Config) -> Result<()> {
     let settings = Settings { rescan: config.sync.refresh_period.get(), ..Settings::default() };
     let (source, events) = watch_directory(&manifests, settings).context("read the manifests")?;
     let _files = watch_files(config.policies.iter().map(|it| it.file.as_path()), &commands)
-        .inspect_err(|error| {
-            tracing::warn!(%error, "policies' files are looked at on the sync period only")
-        });
+        .inspect_err(
+            |error| tracing::warn!(%error, "policies' files are looked at on the sync period only"),
+        );
     let drive = prepare(&config, shared)?;
     let _watcher = watch_kernel(&runtime, &commands)?;
     runtime.spawn(forward(events, commands.clone()));

@@ -11,7 +11,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::config::{Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Policy};
+use crate::config::{
+    Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Policy, PolicySettings,
+};
 
 pub use crate::policy_cmd::PolicyArgs;
 pub use pages::{NotMade, completion, man};
@@ -78,8 +80,7 @@ fn policy(text: &str) -> Result<Policy, String> {
         return Err("the file's name is empty".to_owned());
     }
     let name = Label::from_str(&name).map_err(|error| format!("{error}; write NAME=FILE"))?;
-    let (config, limits) = Default::default();
-    Ok(Policy { name, file: file.to_owned(), config, limits })
+    Ok(Policy { name, file: file.to_owned(), config: PolicySettings::default() })
 }
 
 /// What weir does.

@@ -41,8 +41,7 @@ pub use pace::{Drain, Sync};
 pub use paths::Paths;
 pub use period::Period;
 pub use policies::{
-    EndpointFuel, Fuel, LimitOverrides, LogLines, LogSize, Memory, Policy, PolicyLimits,
-    PolicySettings, ResultSize,
+    EndpointFuel, Fuel, LogLines, LogSize, Memory, Policy, PolicyLimits, PolicySettings, ResultSize,
 };
 pub use reference::{reference, schema};
 pub use text::{Cidr, Label, ListenAddress, NodeName, NotAllowed};

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use weir_core::kernel::Server;
+use weir_core::kernel::{RefusalKind, Server};
 use weir_core::model::{Change, Touched};
 use weir_core::net::ObjectName;
 use weir_link::{NodeState, Sources};
@@ -366,7 +366,8 @@ impl Drive {
 
     fn turned(&mut self, turn: &Turn, took: Duration) {
         let now = millis();
-        if turn.refused.is_empty() {
+        // One object that the kernel won't have makes no unhealthy proxy: restarting it helps nobody.
+        if turn.refused.iter().all(|(_, why)| why.kind != RefusalKind::Unknown) {
             self.shared.health().updated(now);
         }
         self.generation = self.all.kernel.generation().ok();

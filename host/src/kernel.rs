@@ -267,9 +267,11 @@ impl Lost {
         {
             match operation {
                 Operation::AddElement(Element::Service(key)) => {
-                    drop(self.unregistered.insert(*key))
+                    self.unregistered.insert(*key);
                 }
-                Operation::AddVirtual(key, _) => drop(self.unmade.insert(*key)),
+                Operation::AddVirtual(key, _) => {
+                    self.unmade.insert(*key);
+                }
                 _ => {}
             }
         }

@@ -168,10 +168,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
 
     fn note_endpoints(&mut self, name: &ObjectName, now: Option<u64>) {
         // A service that is gone has no ports, and its endpoints are forgotten.
-        let of_port = |service, port| candidates(&self.model, service, port).into_iter().map(|c| c.to);
+        let of_port =
+            |service, port| candidates(&self.model, service, port).into_iter().map(|c| c.to);
         let service = self.model.service(name);
         let ports = service.into_iter().flat_map(|it| it.ports.iter().map(move |port| (it, port)));
-        let endpoints: BTreeSet<SocketAddr> = ports.flat_map(|(it, port)| of_port(it, port)).collect();
+        let endpoints: BTreeSet<SocketAddr> =
+            ports.flat_map(|(it, port)| of_port(it, port)).collect();
         self.seen.note(name, &endpoints, now);
     }
 

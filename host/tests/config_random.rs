@@ -31,7 +31,6 @@ fn document() -> impl Strategy<Value = String> {
         "policies",
         "name",
         "file",
-        "limits",
         "fuel",
         "masquerade",
         "detectLocal",
@@ -122,7 +121,6 @@ fn config() -> impl Strategy<Value = Config> {
                     name: format!("p{index}").parse().unwrap(),
                     file: PathBuf::from(file),
                     config: settings.into_iter().collect(),
-                    limits: weir::config::LimitOverrides::default(),
                 })
                 .collect();
             config

@@ -55,36 +55,6 @@ impl Default for PolicyLimits {
     }
 }
 
-/// Limits of one policy where they differ from `policyLimits`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct LimitOverrides {
-    /// In place of `policyLimits.fuel`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel: Option<Fuel>,
-    /// In place of `policyLimits.fuelPerEndpoint`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel_per_endpoint: Option<EndpointFuel>,
-    /// In place of `policyLimits.memory`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<Memory>,
-    /// In place of `policyLimits.resultSize`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result_size: Option<ResultSize>,
-    /// In place of `policyLimits.logLines`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_lines: Option<LogLines>,
-    /// In place of `policyLimits.logSize`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub log_size: Option<LogSize>,
-}
-
-impl LimitOverrides {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// Settings that the host hands to a policy's `configure` without looking into them: names with
 /// texts. A number or a truth value becomes its text; a list or a map becomes JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -147,24 +117,6 @@ pub struct Policy {
     /// truth value as its text (quote what must stay as written), a list or a map as JSON.
     #[serde(default, skip_serializing_if = "PolicySettings::is_empty")]
     pub config: PolicySettings,
-    /// Limits of this policy where they differ from `policyLimits`.
-    #[serde(default, skip_serializing_if = "LimitOverrides::is_empty")]
-    pub limits: LimitOverrides,
-}
-
-impl Policy {
-    /// What this policy may use, given what every policy may.
-    #[must_use]
-    pub fn limits(&self, every: &PolicyLimits) -> PolicyLimits {
-        PolicyLimits {
-            fuel: self.limits.fuel.unwrap_or(every.fuel),
-            fuel_per_endpoint: self.limits.fuel_per_endpoint.unwrap_or(every.fuel_per_endpoint),
-            memory: self.limits.memory.unwrap_or(every.memory),
-            result_size: self.limits.result_size.unwrap_or(every.result_size),
-            log_lines: self.limits.log_lines.unwrap_or(every.log_lines),
-            log_size: self.limits.log_size.unwrap_or(every.log_size),
-        }
-    }
 }
 
 pub(super) fn check(policies: &[Policy], problems: &mut Vec<Problem>) {

@@ -1,7 +1,6 @@
 //! The loop's turn against a kernel in memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use weir_core::kernel::{FakeKernel, Outcome};
 use weir_core::model::{Endpoint, EndpointSlice, ServiceType, SlicePort, TrafficPolicy};
@@ -26,7 +25,7 @@ impl Policies for Wishes {
         let view = (question.view)();
         assert_eq!(view.port.number, question.port.port.get());
         self.asked.push((question.service.to_string(), question.evaluation));
-        Answers { wishes: vec![(Arc::from("test"), self.wish.clone())], ..Answers::default() }
+        Answers { wishes: vec![("test".to_owned(), self.wish.clone())], ..Answers::default() }
     }
 
     fn see_node(&mut self, _: Node) {

@@ -61,5 +61,5 @@ fn without_the_table_every_element_is_refused_with_words() {
     let outcomes = apply(&mut nft, &sets, &[Operation::AddElement(service(1))]);
     let refusal = outcomes[0].as_ref().unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::NotFound);
-    assert!(refusal.text.contains("10.96.0.1"), "{refusal}");
+    assert!(refusal.text.contains("services-4"), "{refusal}");
 }

@@ -1,8 +1,5 @@
 #!/bin/bash
 # What it costs to know every local address, and to make VIPs local.
-# icount: 0
-# timeout: 1500
-# needs: example:weir-link:bench
-. /weir/tests/measure.sh
+. /weir/measure.sh
 
-weir-link-bench | measured
+link-bench | measured

@@ -1,10 +1,7 @@
 #!/bin/bash
 # What the whole daemon needs for 10,000 services with two endpoints each: the first sync, one
 # changed endpoint, a restart; and ipvsadm for the same virtual services alone.
-# icount: 0
-# timeout: 1500
-# needs: weir policies
-. /weir/tests/measure.sh
+. /weir/measure.sh
 
 services=10000
 manifests=/tmp/manifests
@@ -94,7 +91,7 @@ mkdir "$manifests"
 write_services "$manifests"
 
 # Loads the modules and fills the kernel's caches of memory, which is not what is measured.
-start --policy "$WEIR_POLICIES/default.wasm"
+start --policy "/weir/default.wasm"
 stop
 is_full
 ipvsadm -Sn >/tmp/rules
@@ -105,7 +102,7 @@ nanoseconds first-sync-without "$(sync_time)"
 stop
 empty
 
-start --policy "$WEIR_POLICIES/default.wasm"
+start --policy "/weir/default.wasm"
 is_full
 nanoseconds first-sync "$(sync_time)"
 count first-operations "$(operations)"
@@ -119,7 +116,7 @@ count change-operations "$(($(operations) - operations_before))"
 count change-asked "$(($(asked) - asked_before))"
 stop
 
-start --policy "$WEIR_POLICIES/default.wasm"
+start --policy "/weir/default.wasm"
 count restart-operations "$(operations)"
 nanoseconds restart-sync "$(sync_time)"
 stop

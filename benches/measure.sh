@@ -4,6 +4,7 @@
 # Times are the guest's own: it counts instructions, and skips what it would have slept.
 
 set -euo pipefail
+PATH=/weir/bin:$PATH
 group=$(basename "$0" .sh)
 echo "kernel $(uname -r)"
 

@@ -124,7 +124,7 @@ fn view(number: u32, endpoints: u32) -> ServiceView {
         },
         port: Port { name: "http".into(), protocol: "TCP".into(), number: 80, ..Port::default() },
         endpoints: (0..endpoints).map(|n| endpoint(number * endpoints + n)).collect(),
-        slices: vec![Slice { name, labels: attributes(&labels), ..Slice::default() }],
+        slices: vec![Slice { name: name.clone(), labels: attributes(&labels), ..Slice::default() }],
         node: node(),
         ..ServiceView::default()
     }

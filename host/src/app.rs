@@ -33,7 +33,7 @@ const LOOKS_APART: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Something without which no service can be carried: another weir, no kernel support, no source.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(config: &Config) -> Result<()> {
     let Some(manifests) = config.manifests.clone() else {
         bail!(
             "no source of services: give a folder of manifests with --manifests DIR or `manifests:` \
@@ -48,7 +48,7 @@ pub fn run(config: Config) -> Result<()> {
         health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),
         metrics: Arc::new(Metrics::default()),
     };
-    runtime.block_on(listen(&config, &shared, &commands))?;
+    runtime.block_on(listen(config, &shared, &commands))?;
     admin::listen(&config.paths.run_dir, commands.clone())
         .context("listen for weir status and others")?;
     let settings = Settings { rescan: config.sync.refresh_period.get(), ..Settings::default() };
@@ -57,7 +57,7 @@ pub fn run(config: Config) -> Result<()> {
         .inspect_err(
             |error| tracing::warn!(%error, "policies' files are looked at on the sync period only"),
         );
-    let drive = prepare(&config, shared)?;
+    let drive = prepare(config, shared)?;
     let _watcher = watch_kernel(&runtime, &commands)?;
     runtime.spawn(forward(events, commands.clone()));
     let ends =
@@ -185,7 +185,7 @@ fn watch_rule_set(commands: &Sender<Command>) {
         match ended {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(%error, "no news of the rule set for now; the resync finds changes")
+                tracing::warn!(%error, "no news of the rule set for now; the resync finds changes");
             }
         }
         thread::sleep(Duration::from_secs(10));

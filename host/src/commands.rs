@@ -92,7 +92,7 @@ fn daemon(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode> {
         config::write_to(&config, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    app::run(config)?;
+    app::run(&config)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -187,7 +187,7 @@ impl Drive {
             }
             Command::Status(reply) => drop(reply.send(Box::new(self.status()))),
             Command::Explain(name, reply) => {
-                drop(reply.send(explain(&self.all, &name).map(Box::new)))
+                drop(reply.send(explain(&self.all, &name).map(Box::new)));
             }
             Command::Stop => {}
         }

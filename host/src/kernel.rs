@@ -235,7 +235,7 @@ impl LinuxKernel {
             match request(operation) {
                 Some(Ok(request)) => sent.push((index, request)),
                 Some(Err(error)) => {
-                    outcomes[index] = Err(Refusal::new(RefusalKind::Other, error.to_string()))
+                    outcomes[index] = Err(Refusal::new(RefusalKind::Other, error.to_string()));
                 }
                 None => {}
             }

@@ -148,7 +148,7 @@ fn tell(changes: &[Change]) {
                 "policy file can't be used"
             ),
             Change::Restored { policy } => {
-                tracing::info!(%policy, "policy file is again the one that runs")
+                tracing::info!(%policy, "policy file is again the one that runs");
             }
         }
     }

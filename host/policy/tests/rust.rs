@@ -2,6 +2,8 @@
 //!
 //! `BLESS=1` rewrites the golden text of the view that a guest sees.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -26,7 +26,7 @@ pub(super) fn apply(nft: &mut dyn Nftables, sets: &Sets, operations: &[Operation
             Ok(()) => round.settle(&mut outcomes, &Ok(())),
             Err(error) => match round.culprits(&error) {
                 culprits if culprits.is_empty() => {
-                    round.settle(&mut outcomes, &Err(refusal(&error)))
+                    round.settle(&mut outcomes, &Err(refusal(&error)));
                 }
                 culprits => {
                     for (index, refusal) in culprits {

@@ -174,7 +174,7 @@ impl Folder {
             if bless {
                 match got {
                     Some(text) => {
-                        std::fs::write(&path, text).expect("an expected file can be written")
+                        std::fs::write(&path, text).expect("an expected file can be written");
                     }
                     None => std::fs::remove_file(&path).expect("an expected file can be removed"),
                 }

@@ -171,10 +171,10 @@ fn a_guest_sees_the_whole_view() {
 fn changing_inputs_go_only_to_those_who_want_them() {
     let decided = echo_with(&[("wants", "nothing")]).decide(&full_view());
     let seen = decided.answer.unwrap().unwrap().note.unwrap();
-    for absent in ["age_seconds: None", "counters: None", "previous: None"] {
+    for absent in ["age-seconds: None", "counters: None", "previous: None"] {
         assert!(seen.contains(absent), "{absent}");
     }
-    assert!(!seen.contains("age_seconds: Some"));
+    assert!(!seen.contains("age-seconds: Some"));
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn way_out(view: &NodeView, family: Family, excluded: &[LinkIndex]) -> Option<Ip
             && a.scope == libc::RT_SCOPE_UNIVERSE
             && view.carries_default_route(a.link)
     };
-    view.addresses().iter().find(fits).map(|a| a.ip)
+    view.addresses().iter().filter(fits).map(|a| a.ip).min()
 }
 
 fn may_be_source(address: &Address, excluded: &[LinkIndex]) -> bool {

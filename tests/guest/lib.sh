@@ -11,7 +11,8 @@ weir_processes=()
 manifests=/tmp/weir-manifests
 weir_log=/tmp/weir.log
 # The longest wait for something that the daemon does by itself, in seconds: no measure of speed.
-soon=30
+# Where a processor is emulated, compiling a policy alone takes long.
+soon=60
 
 # check TEXT COMMAND… : the command succeeds. What it printed is shown if it didn't.
 check() {
@@ -198,7 +199,7 @@ serve_all() {
 hit() {
   local at=(--netns "$1")
   [ "$1" = - ] && at=()
-  weir-traffic "${at[@]}" hit --timeout 5000 "${@:2}"
+  weir-traffic "${at[@]}" hit --timeout 10000 "${@:2}"
 }
 
 # counts KIND : of what hit prints, a kind's lines (server, source, error) as "pod1=3 pod2=3".
@@ -259,6 +260,10 @@ nothing_of_weir() {
 weir_end() {
   local status=$? item
   trap - EXIT
+  if [ "$weir_failed" -ne 0 ] && [ -e "$weir_log" ]; then
+    echo "the daemon's log ends so:"
+    tail -n 60 "$weir_log" | cut -c1-400
+  fi
   for item in "${weir_processes[@]}"; do kill -9 "$item"; done 2>/dev/null
   wait 2>/dev/null
   for item in $(ip netns list | cut -d' ' -f1); do

@@ -7,5 +7,6 @@
 # needs: test:weir-nft:kernel
 . /weir/tests/lib.sh
 
-# Its own lines say what went wrong.
-/weir/bin/weir-nft-kernel --test-threads 1 --nocapture || weir_failed=1
+for test in $(weir-nft-kernel --list --format terse | sed -n 's/: test$//p'); do
+  check "${test//_/ }" weir-nft-kernel --exact "$test" --nocapture
+done

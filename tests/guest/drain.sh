@@ -1,0 +1,88 @@
+#!/bin/bash
+# Servers that leave: a TCP server keeps its connections at weight 0 until they are gone or late, over
+# restarts too; a UDP server goes at once; one that comes back is as before.
+# kernel: 6.12
+# when: full
+# timeout: 400
+# needs: weir weir-traffic
+. /weir/tests/lib.sh
+
+add_cluster 2
+serve_all {pod1=tcp/0.0.0.0:8080@pod1,pod2=tcp/0.0.0.0:8080@pod2,pod1=udp/0.0.0.0:5353@pod1,pod2=udp/0.0.0.0:5353@pod2}
+two="10.1.0.11 10.1.0.12"
+for n in 10 11 12 13; do service "s$n" "10.96.0.$n" 80 8080 "$two"; done
+service dns 10.96.0.20 53/UDP 5353 "$two"
+config() { # DRAIN-LIMIT
+  printf 'apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\ndrain: {interval: 1s, limit: %s}\n' "$1" >/tmp/weir.yaml
+}
+config 1h
+start_weir --config /tmp/weir.yaml
+check "weir starts and syncs" has_synced
+
+# hold ADDRESS NAME : two connections to a service, one a server, kept in use until stopped.
+hold() {
+  background "/tmp/$2" weir-traffic --netns client hold "$1:80" --count 2 --seconds 900 --interval 1000 --timeout 60000 --ready-file "/tmp/$2-held" --json
+  within "$soon" test -e "/tmp/$2-held"
+}
+# settles ADDRESS WANT : its servers are these soon.
+settles() { within "$soon" output_of "$(declare -f destinations); destinations $1:80" "$2"; }
+held() { ip netns exec client ss -Htn state established "dst 10.96.0.$1" | wc -l; }
+draining() { weir status --output json | jq -r '.draining | join(" ")'; }
+for n in 10 11 12 13; do hold "10.96.0.$n" "s$n"; done
+check_equal "each service has two connections" "2 2 2 2" "$(held 10) $(held 11) $(held 12) $(held 13)"
+for _ in 1 2 3 4; do hit client 10.96.0.20:53 --protocol udp; done >/dev/null
+
+for n in 10 11 12; do service "s$n" "10.96.0.$n" 80 8080 10.1.0.12; done
+ended="10.1.0.11:8080=0 10.1.0.12:8080=1"
+for n in 10 11 12; do check "s$n: the leaving server has weight 0" settles "10.96.0.$n" "$ended"; done
+check_equal "new connections go to the other" "pod2=4" "$(split client 10.96.0.10:80 --count 4)"
+check_equal "status tells of all three" 3 "$(weir status --output json | jq '.draining | length')"
+check_equal "held connections live" "2 2 2" "$(held 10) $(held 11) $(held 12)"
+
+service dns 10.96.0.20 53/UDP 5353 10.1.0.12
+udp() { ipvsadm -Sn | awk '$1 == "-a" && $2 == "-u" {print $5 "=" $8}' | paste -sd' '; }
+check "a UDP server is removed at once" within "$soon" output_of "$(declare -f udp); udp" "10.1.0.12:5353=1"
+check_equal "and isn't waited for" "" "$(draining | grep -o '[^ ]*udp[^ ]*')"
+check_equal "UDP goes to the other" "pod2=4" "$(split client 10.96.0.20:53 --count 4 --protocol udp)"
+
+service s11 10.96.0.11 80 8080 "$two"
+check "a server that comes back has its weight again" settles 10.96.0.11 "10.1.0.11:8080=1 10.1.0.12:8080=1"
+check_equal "its connections never noticed" 2 "$(held 11)"
+check_equal "it takes new ones" "pod1=2 pod2=2" "$(split client 10.96.0.11:80 --count 4)"
+
+stop "$weir"
+check_equal "without the daemon it drains on" "$ended" "$(destinations 10.96.0.10:80)"
+start_weir --config /tmp/weir.yaml
+check_equal "a restart keeps it draining" "$ended" "$(destinations 10.96.0.10:80)"
+check_equal "a restart has nothing to write" 0 "$(weir status --output json | jq .lastSync.operations)"
+check_equal "status still tells" 2 "$(weir status --output json | jq '.draining | length')"
+stop "$weir" KILL
+start_weir --config /tmp/weir.yaml
+check_equal "so does a crash" "$ended" "$(destinations 10.96.0.10:80)"
+check_equal "held connections live" "2 2" "$(held 10) $(held 12)"
+
+# A reset leaves no trace to wait for (CLOSE, 10 s), unlike an ordinary end (TIME_WAIT, 2 min).
+ip netns exec client ss -K "dst 10.96.0.10" >/dev/null
+check "idle: it is removed" settles 10.96.0.10 "10.1.0.12:8080=1"
+check_equal "the other drains on" "$ended" "$(destinations 10.96.0.12:80)"
+
+rm "$manifests/s13.yaml"
+check "a Service that is removed waits for nobody" within "$soon" not grep -q 0A60000D /proc/net/ip_vs
+
+stop "$weir"
+config 5s
+start_weir --config /tmp/weir.yaml
+check "late: it is removed with its connections" settles 10.96.0.12 "10.1.0.12:8080=1"
+check_equal "nothing drains any more" "" "$(draining)"
+check "the late connection is told, not left hanging" within "$soon" bash -c \
+  "$(declare -f held); [ \$(held 12) -le 1 ]"
+
+stop "$weir"
+config 0s
+service s12 10.96.0.12 80 8080 "$two"
+start_weir --config /tmp/weir.yaml
+hit client 10.96.0.12:80 --count 2 >/dev/null
+service s12 10.96.0.12 80 8080 10.1.0.12
+check "limit 0: a server is removed at once" settles 10.96.0.12 "10.1.0.12:8080=1"
+check_equal "and isn't waited for" "" "$(draining)"
+stop "$weir"

@@ -1,0 +1,143 @@
+#!/bin/bash
+# What others do to the kernel and what happens to the daemon: others' objects are left alone, ours
+# are put right, nothing is written twice, and what can't be done is said.
+# kernel: 6.12
+# when: full
+# timeout: 600
+# needs: weir weir-traffic
+. /weir/tests/lib.sh
+
+# On any real system others than root may pass through the root folder: a check needs it.
+chmod a+x /
+add_cluster 2
+serve_all {pod1=tcp/0.0.0.0:8080@pod1,pod2=tcp/0.0.0.0:8080@pod2}
+two="10.1.0.11 10.1.0.12"
+service web 10.96.0.10 80 8080 "$two"
+service taken 10.96.0.66 80 8080 "$two"
+
+status() { weir status --output json | jq -r "$1"; }
+# becomes FILTER WANT : this part of the status is so soon.
+becomes() { within "$soon" output_of "weir status --output json | jq -r '$1'" "$2"; }
+ours() { virtuals | grep -v -e 192.0.2 -e 10.96.0.66; nft list table inet weir; vip_routes; }
+is_right() { diff <(ours) /tmp/right; }
+
+# Others made these before; one has the address and port of a Service.
+ipvsadm -A -t 192.0.2.99:99 -s wlc
+ipvsadm -a -t 192.0.2.99:99 -r 10.1.0.11:8080 -m
+ipvsadm -A -f 7 -s rr
+ipvsadm -A -t 10.96.0.66:80 -s sh
+ipvsadm -a -t 10.96.0.66:80 -r 10.1.0.12:8080 -m -w 7
+theirs() { virtuals | grep -e 192.0.2 -e 10.96.0.66 -e ' -f 7'; }
+theirs >/tmp/theirs
+
+start_weir
+check "weir starts and syncs beside others' services" has_synced
+check_equal "others' are as they were" "$(cat /tmp/theirs)" "$(theirs)"
+check "status names the one that is in the way" bash -c 'weir status | grep -A9 "left alone" | grep -q 10.96.0.66:80'
+check "explain says why it isn't served" bash -c 'weir explain shop/taken | grep "virtual service .*10.96.0.66:80.*left alone"'
+check "a sync succeeds or says what is refused" bash -c 'weir sync || weir sync 2>&1 | grep refused'
+check_equal "others' are still as they were" "$(cat /tmp/theirs)" "$(theirs)"
+check_equal "the other Service is served" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+ipvsadm -D -t 10.96.0.66:80
+check "when the other goes, the Service is served" within 90 bash -c "$(declare -f how); weir sync; [ \"\$(how 10.96.0.66:80)\" = rr ]"
+check_equal "by all its servers" "pod1=2 pod2=2" "$(split client 10.96.0.66:80 --count 4)"
+rm "$manifests/taken.yaml"
+check "a removed file removes its Service" within "$soon" not grep -q 0A600042 /proc/net/ip_vs
+sed -i /10.96.0.66/d /tmp/theirs
+ours >/tmp/right
+
+# Hands in the kernel.
+check_equal "nothing was changed by others so far" 0 "$(status .drift)"
+began=$SECONDS
+ipvsadm -C
+check "IPVS flushed by others: restored" within "$soon" is_right
+# Three seconds on a machine that has nothing else to do; here it must only not be the sync period.
+check_between "within seconds, not at the next sync" 0 15 $((SECONDS - began))
+ipvsadm -R </tmp/theirs
+check_equal "traffic runs again" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+drift=$(status .drift)
+check "it is counted" [ "$drift" -gt 0 ]
+check "it is logged" grep -q "virtual service of ours is gone" "$weir_log"
+# spoil TEXT COMMAND… : a change by others is put right without being asked, and counted.
+spoil() {
+  local text=$1 before
+  before=$(status .drift)
+  shift
+  "$@"
+  check "$text: put right" within "$soon" is_right
+  check "$text: counted" [ "$(status .drift)" -gt "$before" ]
+}
+spoil "the rule set flushed" nft flush ruleset
+spoil "the table deleted" nft delete table inet weir
+handle=$(nft -a list chain inet weir unknown-port | awk '/reject/ {print $NF; exit}')
+spoil "a rule deleted" nft delete rule inet weir unknown-port handle "$handle"
+spoil "a rule of theirs in a chain of ours" nft add rule inet weir filter-input counter
+spoil "an element deleted" nft delete element inet weir services-4 '{ 10.96.0.10 . tcp . 80 }'
+# ask TEXT COMMAND… : the same for what no event tells: the next look finds it.
+ask() { spoil "$1" bash -c "$2 && weir sync"; }
+ask "a route deleted" "ip route delete local 10.96.0.10 dev lo"
+ask "a weight changed" "ipvsadm -e -t 10.96.0.10:80 -r 10.1.0.11:8080 -m -w 9"
+ask "a destination deleted" "ipvsadm -d -t 10.96.0.10:80 -r 10.1.0.12:8080"
+ask "a destination of theirs in a service of ours" "ipvsadm -a -t 10.96.0.10:80 -r 10.1.0.99:8080 -m -w 0"
+ask "a scheduler changed" "ipvsadm -E -t 10.96.0.10:80 -s sh"
+check_equal "metrics count it too" "$(status .drift)" \
+  "$(curl -sf http://127.0.0.1:10249/metrics | awk '/^weir_.*drift/ {print $2}')"
+check "others' are as they were" diff /tmp/theirs <(theirs)
+
+# The daemon's life.
+again=$(weir run --manifests "$manifests" --node-name guest 2>&1)
+check_equal "a second weir is refused" 1 $?
+check "with the reason and who it is" grep -q "another weir (process $weir)" <<<"$again"
+check "clean-up is refused while it runs" not weir cleanup
+check "neither did any harm" is_right
+check_equal "plan: nothing to do" "nothing to do" "$(weir plan --manifests "$manifests" --node-name guest)"
+stop "$weir" KILL
+check_equal "traffic outlives a crash" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+start_weir
+check_equal "the start after a crash has nothing to write" 0 "$(status .lastSync.operations)"
+check "and all is right" is_right
+stop "$weir"
+service more 10.96.0.11 80 8080 "$two"
+weir plan --manifests "$manifests" --node-name guest >/tmp/plan
+check "plan: what is new, and nothing else" bash -c 'grep -q 10.96.0.11 /tmp/plan && ! grep -q 10.96.0.10 /tmp/plan'
+check "plan changes nothing" is_right
+check "plan against an empty kernel needs no privilege" bash -c \
+  "unshare -U weir plan --manifests $manifests --node-name guest --against empty | grep -q 10.96.0.10"
+check "plan in JSON" bash -c "weir plan --manifests $manifests --node-name guest --output json | jq -e length"
+
+# What it is told about the node.
+check "doctor finds all it needs" weir doctor
+check "doctor in JSON" bash -c 'weir doctor --output json | jq -e ".findings | length > 10"'
+sysctl -qw net.ipv4.vs.conntrack=0 net.ipv4.vs.expire_nodest_conn=0
+check "doctor names a wrong sysctl" bash -c 'weir doctor | grep -E "^WARNING net.ipv4.vs.conntrack: is 0"'
+read_only='mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys'
+unshare -m bash -c "$read_only && weir init" >/tmp/init 2>&1
+check_equal "init with a read-only /proc/sys fails" 1 $?
+check_equal "and names each that is wrong, and no other" "net.ipv4.vs.conntrack net.ipv4.vs.expire_nodest_conn" \
+  "$(grep -o 'sysctl net[^ ]* must be' /tmp/init | awk '{print $2}' | sort -u | paste -sd' ')"
+background "$weir_log" unshare -m bash -c "$read_only && exec weir run --manifests $manifests --node-name guest"
+weir=$started
+check "the daemon starts there" within "$soon" has_synced
+check_equal "status names both" 2 "$(status '.sysctls | length')"
+stop "$weir"
+check "init succeeds where it may write" weir init
+check_equal "and sets them" "1 1" "$(sysctl -n net.ipv4.vs.conntrack net.ipv4.vs.expire_nodest_conn | paste -sd' ')"
+
+# Clean-up.
+ip link add weir0 type bridge
+weir cleanup >/tmp/cleanup 2>&1
+check_equal "clean-up fails when a device of the name isn't ours" 1 $?
+check "it names the device" grep -q weir0 /tmp/cleanup
+check "the device is still there" ip link show weir0
+ip link delete weir0
+check "others' are as they were" diff /tmp/theirs <(theirs)
+start_weir
+stop "$weir"
+check "clean-up that keeps IPVS succeeds" weir cleanup --keep-ipvs
+check_equal "traffic goes on" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+start_weir
+check "a start finds what was kept to be its own" output_of "weir status --output json | jq '.foreign | map(select(test(\"10.96\"))) | length'" 0
+stop "$weir"
+check "a full clean-up succeeds" weir cleanup
+check "nothing of weir is left" nothing_of_weir
+check "others' are as they were at last" diff /tmp/theirs <(virtuals)

@@ -52,7 +52,7 @@ serves_no_more() { ! serves "$1"; }
 # until_true COMMAND… : asks rarely, since asking is work that the one processor does.
 until_true() {
   local tries
-  for tries in $(seq 120); do
+  for tries in $(seq 600); do
     if "$@"; then return 0; fi
     sleep 1
   done

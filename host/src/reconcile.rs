@@ -212,7 +212,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let differs = self.ledger.observed(seen);
         self.certain = true;
         if std::mem::replace(&mut self.looked, true) {
-            self.drift += differs.len() as u64;
+            self.drift += self.ledger.moved() as u64;
         }
         self.keys.extend(differs.iter().copied());
         Ok(differs)

@@ -48,6 +48,7 @@ pub struct Ledger {
     base: Option<Base>,
     claims: BTreeMap<ObjectName, Claim>,
     holders: BTreeMap<Key, BTreeSet<Rank>>,
+    moved: usize,
 }
 
 impl Ledger {
@@ -237,9 +238,19 @@ impl Ledger {
         let before = std::mem::replace(&mut self.known, seen.ours);
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
-        let ours = keys.into_iter().filter(|key| differs(*key, &before, &self.known));
+        let mut differing: BTreeSet<Key> =
+            keys.into_iter().filter(|key| differs(*key, &before, &self.known)).collect();
+        self.moved = differing.len();
         let others = foreign.symmetric_difference(&self.foreign).copied().flat_map(company);
-        ours.chain(others).collect()
+        differing.extend(others);
+        differing
+    }
+
+    /// How many objects of ours the last look found other than they were known. What others do with
+    /// virtual services of their own is not among them.
+    #[must_use]
+    pub fn moved(&self) -> usize {
+        self.moved
     }
 }
 

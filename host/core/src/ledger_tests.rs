@@ -263,6 +263,7 @@ fn a_look_tells_what_differs() {
         Key::Element(Element::Vip(ip("10.96.0.1"))),
     ];
     assert_eq!(differs, want.into());
+    assert_eq!(ledger.moved(), 3);
     assert_eq!(
         turn(&mut ledger, &mut kernel, &differs),
         [
@@ -272,6 +273,14 @@ fn a_look_tells_what_differs() {
         ]
     );
     assert_eq!(ledger.observed(kernel.observe().unwrap()), [].into());
+}
+
+#[test]
+fn what_others_do_with_their_own_is_no_change_of_ours() {
+    let (mut ledger, mut kernel) = start();
+    foreign(&mut kernel, key(Tcp, "192.0.2.1:80"));
+    assert_eq!(ledger.observed(kernel.observe().unwrap()).len(), 4, "and what may stand beside it");
+    assert_eq!(ledger.moved(), 0);
 }
 
 #[test]

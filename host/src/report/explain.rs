@@ -188,10 +188,13 @@ fn objects<K: Kernel, P: Policies>(all: &Reconciler<K, P>, name: &ObjectName) ->
     let Some(wanted) = all.ledger().wanted_by(name) else { return Vec::new() };
     let known = all.ledger().known();
     let refused: std::collections::BTreeMap<_, _> = all.refused().collect();
-    let state = |key: Key| match refused.get(&key) {
-        Some(refusal) => format!("refused: {refusal}"),
-        None if holds(known, wanted, key) => "in the kernel".to_owned(),
-        None => "not yet as wanted".to_owned(),
+    let state = |key: Key| match (refused.get(&key), key) {
+        (_, Key::Virtual(theirs)) if all.ledger().foreign().contains(&theirs) => {
+            "somebody else made one, which is left alone".to_owned()
+        }
+        (Some(refusal), _) => format!("refused: {refusal}"),
+        (None, _) if holds(known, wanted, key) => "in the kernel".to_owned(),
+        (None, _) => "not yet as wanted".to_owned(),
     };
     wanted.keys().map(|key| Object { object: describe(wanted, key), state: state(key) }).collect()
 }

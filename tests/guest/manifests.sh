@@ -39,7 +39,7 @@ check "completed: all is as before" within "$soon" is_right
 
 sed 's/port: 80,/port: 70000,/' /tmp/web.yaml | put web.yaml
 check "a wrong field is named with file, document, object and field" names \
-  "web.yaml: document 1, line 1: Service shop/web: spec.ports[0].port"
+  "web.yaml: document 1, line 2: Service shop/web: spec.ports[0].port"
 check "the last good one stands" is_right
 sed "s/'10.1.0.12'/'10.1.0.999'/" /tmp/web.yaml | put web.yaml
 check "a wrong address is named in its slice" names "EndpointSlice shop/web-1: endpoints[1].addresses[0]"

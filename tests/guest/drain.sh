@@ -2,7 +2,6 @@
 # Servers that leave: a TCP server keeps its connections at weight 0 until they are gone or late, over
 # restarts too; a UDP server goes at once; one that comes back is as before.
 # kernel: 6.12
-# when: full
 # timeout: 400
 # needs: weir weir-traffic
 . /weir/tests/lib.sh

@@ -2,7 +2,6 @@
 # The folder of manifests while the daemon runs: half-written, wrong, renamed, removed and doubled
 # files, and the two formats. What is wrong is named; what was good stays; the rest goes on.
 # kernel: 6.12
-# when: full
 # timeout: 300
 # needs: weir weir-traffic
 . /weir/tests/lib.sh

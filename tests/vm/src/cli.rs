@@ -82,7 +82,7 @@ struct Run {
     /// Memory, as QEMU writes it
     #[arg(long, default_value = "2G")]
     memory: String,
-    /// Number of processors
+    /// Number of processors; with --icount one runs, and the kernel has room for so many
     #[arg(long, default_value_t = 2)]
     processors: u8,
     /// auto (KVM where a trial boot worked), kvm or tcg

@@ -181,7 +181,7 @@ impl Guest {
         self
     }
 
-    /// Number of processors.
+    /// Number of processors. Where instructions are counted one runs, and the kernel has room for all.
     #[must_use]
     pub const fn processors(mut self, processors: u8) -> Self {
         self.processors = processors;

@@ -96,7 +96,15 @@ impl<'a> Check<'a> {
     }
 
     fn scheduler(&mut self) -> Option<Chosen<Scheduler>> {
-        self.first("scheduler", |w| w.scheduler.as_ref(), |_, text| text.parse::<Scheduler>())
+        let parse = |check: &Self, text: &String| {
+            let scheduler = text.parse::<Scheduler>().map_err(|error| error.to_string())?;
+            let somewhere = [Dataplane::Ipvs, Dataplane::Nftables]
+                .into_iter()
+                .any(|on| check.has(on) && check.is_there(scheduler, on));
+            let lacking = || format!("{scheduler} can't be had on this node");
+            somewhere.then_some(scheduler).ok_or_else(lacking)
+        };
+        self.first("scheduler", |w| w.scheduler.as_ref(), parse)
     }
 
     fn offload(&mut self) -> Option<Chosen<Offload>> {
@@ -113,7 +121,16 @@ impl<'a> Check<'a> {
         self.asked.kernel.dataplanes.iter().any(|name| name == dataplane.as_str())
     }
 
-    /// Named by a policy; else by what the scheduler and offload need; else the node's default.
+    fn is_there(&self, scheduler: Scheduler, on: Dataplane) -> bool {
+        let there = match on {
+            Dataplane::Ipvs => &self.asked.kernel.ipvs_schedulers,
+            Dataplane::Nftables => &self.asked.kernel.nftables_schedulers,
+        };
+        there.iter().any(|name| name == scheduler.as_str())
+    }
+
+    /// Named by a policy, or what the scheduler or offload of an earlier one needs; else what these
+    /// need at all; else the node's default.
     fn dataplane(
         &mut self,
         named: Option<Chosen<Dataplane>>,
@@ -128,7 +145,18 @@ impl<'a> Check<'a> {
             (_, Some(offload)) => Some(Chosen::new(Dataplane::Nftables, &offload.by)),
             _ => None,
         };
-        let wanted = named.or_else(implied).unwrap_or_else(|| self.node_default());
+        let rank = |it: &Chosen<Dataplane>| self.wishes.iter().position(|(by, _)| *by == it.by);
+        let wanted = match (named, implied()) {
+            (Some(named), Some(implied))
+                if named.value != implied.value && rank(&implied) < rank(&named) =>
+            {
+                let text =
+                    format!("{}, heard before, asks for what needs {}", implied.by, implied.value);
+                self.set_aside("dataplane", &named.by, text);
+                implied
+            }
+            (named, implied) => named.or(implied).unwrap_or_else(|| self.node_default()),
+        };
         if self.has(wanted.value) {
             return wanted;
         }
@@ -170,14 +198,14 @@ impl<'a> Check<'a> {
         wanted: Option<Chosen<Scheduler>>,
         on: Dataplane,
     ) -> Chosen<Scheduler> {
-        let (there, default) = match on {
-            Dataplane::Ipvs => (&self.asked.kernel.ipvs_schedulers, self.asked.scheduler),
-            Dataplane::Nftables => (&self.asked.kernel.nftables_schedulers, Scheduler::Random),
+        let default = match on {
+            Dataplane::Ipvs => self.asked.scheduler,
+            Dataplane::Nftables => Scheduler::Random,
         };
-        let is_there = |s: Scheduler| there.iter().any(|name| name == s.as_str());
-        let last = [default, Scheduler::Rr].into_iter().find(|s| is_there(*s)).unwrap_or(default);
+        let last = [default, Scheduler::Rr].into_iter().find(|s| self.is_there(*s, on));
+        let last = last.unwrap_or(default);
         let wanted = wanted.unwrap_or_else(|| Chosen::new(default, "default"));
-        if is_there(wanted.value) {
+        if self.is_there(wanted.value, on) {
             return wanted;
         }
         let text = format!("{} can't be had on {on} of this node; {last} instead", wanted.value);

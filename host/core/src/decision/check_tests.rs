@@ -238,13 +238,7 @@ fn sctp_is_never_offloaded_and_moved_for_it() {
 fn a_dataplane_that_is_not_on_this_node() {
     let decision = on(&kernel(&["nftables"], true), &[scheduler("lc")]);
     assert_eq!(chosen(&decision), ["nftables default", "random default", "never default"]);
-    assert_eq!(
-        reasons(&decision),
-        [
-            "dataplane (a): ipvs can't be had on this node; nftables carries the service",
-            "scheduler (a): lc can't be had on nftables of this node; random instead",
-        ]
-    );
+    assert_eq!(reasons(&decision), ["scheduler (a): lc can't be had on this node"]);
     let decision = on(&kernel(&["ipvs"], false), &[and(dataplane("nftables"), scheduler("wlc"))]);
     assert_eq!(chosen(&decision), ["ipvs default", "wlc a", "never default"]);
     assert_eq!(
@@ -266,7 +260,6 @@ fn a_scheduler_that_the_dataplane_lacks() {
             vec![and(dataplane("ipvs"), scheduler("random"))],
             "random can't be had on ipvs of this node; rr instead",
         ),
-        (vec![scheduler("wlc")], "wlc can't be had on ipvs of this node; rr instead"),
     ];
     for (wishes, because) in cases {
         let decision = on(&kernel, &wishes);
@@ -281,6 +274,36 @@ fn a_scheduler_that_the_dataplane_lacks() {
         reasons(&decision),
         ["scheduler (default): wlc can't be had on ipvs of this node; rr instead"]
     );
+}
+
+#[test]
+fn a_scheduler_that_this_node_lacks_gives_the_next_policy_its_turn() {
+    let mut kernel = both();
+    kernel.ipvs_schedulers.retain(|name| name != "wlc");
+    let decision = on(&kernel, &[scheduler("wlc"), scheduler("lc")]);
+    assert_eq!(chosen(&decision), ["ipvs b", "lc b", "never default"]);
+    assert_eq!(reasons(&decision), ["scheduler (a): wlc can't be had on this node"]);
+}
+
+#[test]
+fn what_an_earlier_policy_needs_beats_a_dataplane_named_later() {
+    let cases = [
+        (scheduler("lc"), "nftables", ["ipvs a", "lc a", "never default"]),
+        (after(20), "ipvs", ["nftables a", "random default", "after 20 packets a"]),
+    ];
+    for (first, later, want) in cases {
+        let decision = on(&both(), &[first.clone(), dataplane(later)]);
+        assert_eq!(chosen(&decision), want);
+        let other = decision.dataplane.value;
+        let why = format!("dataplane (b): a, heard before, asks for what needs {other}");
+        assert_eq!(reasons(&decision), [why]);
+    }
+    // The other way round the one that names it was heard first.
+    let decision = on(&both(), &[dataplane("nftables"), scheduler("lc")]);
+    assert_eq!(chosen(&decision), ["nftables a", "random default", "never default"]);
+    // An agreement needs no reason.
+    let decision = on(&both(), &[scheduler("lc"), dataplane("ipvs")]);
+    assert_eq!(reasons(&decision), [""; 0]);
 }
 
 #[test]

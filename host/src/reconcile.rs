@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use weir_core::compile::{PortKey, compile};
 use weir_core::decision::{Asked, Dataplane, Decision, Scheduler, decide};
 use weir_core::drain::Drains;
-use weir_core::eligible::candidates;
+use weir_core::eligible::{candidates, in_use};
 use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
 use weir_core::ledger::{Conflict, Ledger};
 use weir_core::model::{Change, Model, Revisions, Service, ServicePort, Touched};
@@ -334,9 +334,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     fn asked<'a>(&'a self, service: &Service, port: &ServicePort) -> Asked<'a> {
+        let candidates = candidates(&self.model, service, port);
         Asked {
             protocol: port.protocol,
-            endpoints: candidates(&self.model, service, port).iter().map(|c| c.to).collect(),
+            endpoints: candidates.iter().map(|c| c.to).collect(),
+            in_use: in_use(&self.model, service, &candidates),
             affinity_seconds: service.affinity_seconds,
             kernel: &self.abilities,
             dataplane: self.defaults.dataplane,

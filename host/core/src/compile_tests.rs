@@ -22,6 +22,7 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
     let asked = Asked {
         protocol,
         endpoints: endpoints.iter().map(|to| at(to)).collect(),
+        in_use: endpoints.iter().map(|to| at(to)).collect(),
         affinity_seconds: None,
         kernel: &kernel,
         dataplane: Some(Dataplane::Ipvs),

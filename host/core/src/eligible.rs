@@ -2,7 +2,7 @@
 //!
 //! The rules are kube-proxy's (`pkg/proxy/topology.go`, `CategorizeEndpoints`, v1.36).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::model::{Endpoint, EndpointSlice, Model, Service, ServicePort, TrafficPolicy};
@@ -87,6 +87,18 @@ pub fn eligible(model: &Model, candidates: &[Candidate<'_>], family: Family) -> 
     let cluster = or_else(all(&by_topology(model, &ready)), || all(&ending));
     let local = or_else(at_home(&ready), || at_home(&ending));
     Eligible { cluster, local, anywhere: !ready.is_empty() || !ending.is_empty() }
+}
+
+/// The candidates, of both families, that traffic to the service's cluster addresses goes to.
+#[must_use]
+pub fn in_use(
+    model: &Model,
+    service: &Service,
+    candidates: &[Candidate<'_>],
+) -> BTreeSet<SocketAddr> {
+    let of = |family| eligible(model, candidates, family);
+    let families = [Family::V4, Family::V6].map(of);
+    families.iter().flat_map(|it| it.internal(service.internal_policy)).copied().collect()
 }
 
 /// Terminating but still serving: takes traffic when nobody else can (KEP-1669).

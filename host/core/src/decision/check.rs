@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use super::{Chosen, Dataplane, Decision, Offload, Reason, Scheduler, SchedulerFlags};
-use crate::net::Protocol;
+use crate::net::{Family, Protocol};
 use crate::state::{MAX_WEIGHT, Weight};
 use crate::view::KernelAbilities;
 use crate::wish::{self, Interfaces, Wish};
@@ -24,6 +24,8 @@ pub struct Asked<'a> {
     pub protocol: Protocol,
     /// The port's endpoints, usable or not.
     pub endpoints: BTreeSet<SocketAddr>,
+    /// Those that take traffic now.
+    pub in_use: BTreeSet<SocketAddr>,
     /// `sessionAffinity` of the Service, in seconds.
     pub affinity_seconds: Option<u32>,
     /// What this kernel can do.
@@ -233,12 +235,23 @@ impl<'a> Check<'a> {
             .unwrap_or_else(|| Chosen::new(SchedulerFlags::default_for(scheduler), "default"))
     }
 
+    /// The weights of the first policy that named one that can be granted.
     fn weights(&mut self, scheduler: Scheduler) -> BTreeMap<SocketAddr, Chosen<Weight>> {
-        let Some((by, raw)) =
-            self.wishes.iter().find_map(|(by, wish)| Some((by, wish.weights.as_ref()?)))
-        else {
-            return BTreeMap::new();
-        };
+        for (by, wish) in self.wishes {
+            let weights = self.granted(by, wish.weights.as_deref().unwrap_or_default());
+            if weights.is_empty() {
+                continue;
+            }
+            if !scheduler.heeds_weights() && weights.values().any(|w| w.value.0 > 1) {
+                let other = "gives every server the same share; wrr, wlc and others don't";
+                self.set_aside("weights", by, format!("{scheduler} {other}"));
+            }
+            return weights;
+        }
+        BTreeMap::new()
+    }
+
+    fn granted(&mut self, by: &str, raw: &[wish::Weight]) -> BTreeMap<SocketAddr, Chosen<Weight>> {
         let mut weights = BTreeMap::new();
         for one in raw {
             match self.weight(one) {
@@ -252,12 +265,27 @@ impl<'a> Check<'a> {
                 Err(text) => self.set_aside("weights", by, text),
             }
         }
-        if !scheduler.heeds_weights() && weights.values().any(|w| w.value.0 > 1) {
-            let text =
-                format!("{scheduler} gives every server the same share; wrr, wlc and others don't");
-            self.set_aside("weights", by, text);
+        for family in [Family::V4, Family::V6] {
+            self.keep_some(family, &mut weights, by);
         }
         weights
+    }
+
+    /// A policy may favour endpoints, but not stop a service: somebody has to take the traffic.
+    fn keep_some(
+        &mut self,
+        family: Family,
+        weights: &mut BTreeMap<SocketAddr, Chosen<Weight>>,
+        by: &str,
+    ) {
+        let in_use = || self.asked.in_use.iter().filter(|to| Family::of(to.ip()) == family);
+        let is_stopped = |to| weights.get(to).is_some_and(|weight| weight.value.0 == 0);
+        if in_use().next().is_none() || !in_use().all(is_stopped) {
+            return;
+        }
+        in_use().for_each(|to| drop(weights.remove(to)));
+        let text = format!("0 for every {family} endpoint in use would stop its traffic");
+        self.set_aside("weights", by, text);
     }
 
     fn weight(&self, one: &wish::Weight) -> Result<(SocketAddr, Weight), String> {

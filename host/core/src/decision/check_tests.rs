@@ -29,11 +29,12 @@ fn both() -> KernelAbilities {
     kernel(&["ipvs", "nftables"], true)
 }
 
-/// TCP, two endpoints, no affinity, `auto`, rr.
+/// TCP, three endpoints of which one isn't in use, no affinity, `auto`, rr.
 fn asked(kernel: &KernelAbilities) -> Asked<'_> {
     Asked {
         protocol: Protocol::Tcp,
-        endpoints: BTreeSet::from([at("10.0.0.1:80"), at("[fd00::a]:80")]),
+        endpoints: BTreeSet::from([at("10.0.0.1:80"), at("10.0.0.9:80"), at("[fd00::a]:80")]),
+        in_use: BTreeSet::from([at("10.0.0.1:80"), at("[fd00::a]:80")]),
         affinity_seconds: None,
         kernel,
         dataplane: None,
@@ -376,9 +377,9 @@ fn weights() {
     assert_eq!(decision.weight(at("10.0.0.1:80")), Weight(5));
     assert_eq!(decision.weight(at("[fd00::a]:80")), Weight(1), "who isn't listed has weight 1");
     assert_eq!(decision.weights[&at("10.0.0.1:80")].by, "b");
-    let both_say = [weights_of(&[("10.0.0.1", 80, 0)]), weights_of(&[("fd00::a", 80, 9)])];
+    let both_say = [weights_of(&[("10.0.0.1", 80, 4)]), weights_of(&[("fd00::a", 80, 9)])];
     let decision = on(&both(), &both_say);
-    assert_eq!(decision.weight(at("10.0.0.1:80")), Weight(0));
+    assert_eq!(decision.weight(at("10.0.0.1:80")), Weight(4));
     assert_eq!(
         decision.weight(at("[fd00::a]:80")),
         Weight(1),
@@ -391,7 +392,7 @@ fn weights_that_are_clamped_or_set_aside() {
     let wrr =
         |list: &[(&str, u16, u32)]| Wish { weights: weights_of(list).weights, ..scheduler("wrr") };
     let cases: Vec<(Wish, usize, &str)> = vec![
-        (wrr(&[("10.0.0.9", 80, 2)]), 0, "10.0.0.9:80 is no endpoint of this service port"),
+        (wrr(&[("10.0.0.8", 80, 2)]), 0, "10.0.0.8:80 is no endpoint of this service port"),
         (wrr(&[("10.0.0.1", 81, 2)]), 0, "10.0.0.1:81 is no endpoint of this service port"),
         (wrr(&[("10.0.0.1", 0, 2)]), 0, "10.0.0.1:0 is no endpoint of this service port"),
         (
@@ -422,8 +423,39 @@ fn weights_that_are_clamped_or_set_aside() {
         assert_eq!(decision.weights.len(), kept, "{because}");
         assert_eq!(reasons(&decision), [format!("weights (a): {because}")]);
     }
-    let drained = Wish { scheduler: Some("rr".into()), ..wrr(&[("10.0.0.1", 80, 0)]) };
+    let drained = Wish { scheduler: Some("rr".into()), ..wrr(&[("10.0.0.9", 80, 0)]) };
     assert!(on(&both(), &[drained]).reasons.is_empty(), "every scheduler heeds weight 0");
+}
+
+#[test]
+fn weights_stop_no_service() {
+    let weights = |list: &[(&str, u16, u32)]| {
+        let decision = on(&both(), &[weights_of(list)]);
+        let kept: Vec<_> = decision.weights.keys().map(ToString::to_string).collect();
+        (kept.join(" "), reasons(&decision).join("; "))
+    };
+    let stopped = |family| {
+        format!("weights (a): 0 for every {family} endpoint in use would stop its traffic")
+    };
+    // One that isn't in use would take no traffic either.
+    let all = weights(&[("10.0.0.1", 80, 0), ("10.0.0.9", 80, 1)]);
+    assert_eq!(all, ("10.0.0.9:80".into(), stopped("IPv4")));
+    let one_family = weights(&[("10.0.0.1", 80, 3), ("fd00::a", 80, 0)]);
+    assert_eq!(one_family, ("10.0.0.1:80".into(), stopped("IPv6")));
+    // An endpoint that isn't named keeps its weight of 1.
+    let kernel = both();
+    let mut asked = asked(&kernel);
+    asked.in_use.insert(at("10.0.0.9:80"));
+    let decision = decide(&asked, &named(&[weights_of(&[("10.0.0.1", 80, 0)])]));
+    assert_eq!((decision.weights.len(), decision.reasons.len()), (1, 0));
+}
+
+#[test]
+fn weights_of_which_none_can_be_granted_give_the_next_policy_its_turn() {
+    let wishes = [weights_of(&[("10.9.9.9", 80, 5)]), weights_of(&[("10.0.0.1", 80, 7)])];
+    let decision = on(&both(), &[and(wishes[0].clone(), scheduler("wrr")), wishes[1].clone()]);
+    let kept = decision.weights.get(&at("10.0.0.1:80")).map(|it| (it.value, it.by.as_str()));
+    assert_eq!(kept, Some((Weight(7), "b")));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Converted<T> {
     pub verdict: Verdict<T>,
     /// At most 16, then one more that counts the rest.
     pub faults: Vec<Fault>,
+    /// Whether something that carries traffic had to be left out: an address, a port, an endpoint.
+    pub is_partial: bool,
 }
 
 impl<T> Converted<T> {
@@ -42,7 +44,7 @@ impl<T> Converted<T> {
             Verdict::LeftOut => Verdict::LeftOut,
             Verdict::Refused => Verdict::Refused,
         };
-        Converted { verdict, faults: self.faults }
+        Converted { verdict, faults: self.faults, is_partial: self.is_partial }
     }
 }
 
@@ -51,6 +53,7 @@ impl<T> Converted<T> {
 pub(super) struct Faults {
     told: Vec<Fault>,
     untold: usize,
+    is_partial: bool,
 }
 
 impl Faults {
@@ -63,13 +66,19 @@ impl Faults {
         }
     }
 
-    /// The value, or a fault.
+    /// Takes a fault in that leaves out something that carries traffic.
+    pub(super) fn lose(&mut self, field: impl Display, message: impl Display) {
+        self.is_partial = true;
+        self.add(field, message);
+    }
+
+    /// The value, or a fault: what can't be read is left out.
     pub(super) fn keep<T>(
         &mut self,
         field: impl Display,
         result: Result<T, impl Display>,
     ) -> Option<T> {
-        result.map_err(|message| self.add(field, message)).ok()
+        result.map_err(|message| self.lose(field, message)).ok()
     }
 
     /// The end of a conversion: `None` refuses the object.
@@ -83,6 +92,6 @@ impl Faults {
             let message = format!("{} more faults are not listed", self.untold);
             self.told.push(Fault { field: String::new(), message });
         }
-        Converted { verdict, faults: self.told }
+        Converted { verdict, faults: self.told, is_partial: self.is_partial }
     }
 }

@@ -115,7 +115,7 @@ fn cluster_ips(spec: &mut api::ServiceSpec, faults: &mut Faults) -> Vec<IpAddr> 
         let Some(ip) = faults.keep(&field, address(text, LinkLocal::Refused)) else { continue };
         let family = Family::of(ip);
         if ips.iter().any(|&other| Family::of(other) == family) {
-            faults.add(&field, format_args!("{ip} is a second {family} address; left out"));
+            faults.lose(&field, format_args!("{ip} is a second {family} address; left out"));
         } else {
             ips.push(ip);
         }
@@ -175,7 +175,7 @@ fn source_ranges(spec: &mut api::ServiceSpec, faults: &mut Faults) -> Option<Vec
     if ranges.is_empty() && !given.is_empty() {
         let message = "no range can be read: the load balancer's addresses are left out \
                        rather than opened to everybody";
-        faults.add(field, message);
+        faults.lose(field, message);
         return None;
     }
     Some(ranges)
@@ -221,6 +221,6 @@ fn report_unreachable(service: &Service, proxied: bool, faults: &mut Faults) {
         && service.load_balancer_ips.is_empty()
         && service.ports.iter().all(|port| port.node_port.is_none());
     if proxied && none {
-        faults.add("spec.clusterIP", "is missing: the Service has no address to be reached at");
+        faults.lose("spec.clusterIP", "is missing: the Service has no address to be reached at");
     }
 }

@@ -17,13 +17,13 @@ pub(super) fn ports(
     for (i, from) in given.unwrap_or_default().into_iter().enumerate() {
         let Some(mut port) = one(i, from, kind, faults) else { continue };
         if let Some(message) = clash(&port, &ports) {
-            faults.add(format_args!("spec.ports[{i}]"), message);
+            faults.lose(format_args!("spec.ports[{i}]"), message);
             continue;
         }
         let taken = |p: &ServicePort| p.node_port == port.node_port && p.protocol == port.protocol;
         if let Some(number) = port.node_port.filter(|_| ports.iter().any(taken)) {
             let message = format_args!("{number}/{} stands here twice", port.protocol);
-            faults.add(format_args!("spec.ports[{i}].nodePort"), message);
+            faults.lose(format_args!("spec.ports[{i}].nodePort"), message);
             port.node_port = None;
         }
         ports.push(port);

@@ -70,7 +70,7 @@ fn ports(given: Option<Vec<api::EndpointPort>>, faults: &mut Faults) -> Vec<Slic
         let name = from.name.unwrap_or_default();
         if ports.iter().any(|p| p.name == name) {
             let message = format_args!("the name {name:?} stands here twice");
-            faults.add(format_args!("ports[{i}].name"), message);
+            faults.lose(format_args!("ports[{i}].name"), message);
             continue;
         }
         ports.push(SlicePort { name, protocol, port });
@@ -95,13 +95,13 @@ fn endpoint(
 ) -> Option<Endpoint> {
     let field = format_args!("endpoints[{i}].addresses");
     let Some(first) = from.addresses.first() else {
-        faults.add(field, "is empty");
+        faults.lose(field, "is empty");
         return None;
     };
     let field = format_args!("endpoints[{i}].addresses[0]");
     let address = faults.keep(field, address(first, LinkLocal::Refused))?;
     if Family::of(address) != family {
-        faults.add(field, format_args!("{address} is not {family}, which addressType says"));
+        faults.lose(field, format_args!("{address} is not {family}, which addressType says"));
         return None;
     }
     let conditions = from.conditions.unwrap_or_default();

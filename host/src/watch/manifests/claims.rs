@@ -31,6 +31,12 @@ impl Claims {
         }
     }
 
+    /// Whether this file has told this object with nothing left out of it.
+    pub(super) fn has_whole(&self, key: &Key, file: &Path) -> bool {
+        let found = self.by_key.get(key).and_then(|files| files.get(file));
+        found.is_some_and(|found| !found.is_partial)
+    }
+
     /// What is to be told of this object since it was last asked for, if anything.
     pub(super) fn settle(&mut self, key: &Key) -> Option<Change> {
         let winner = self.by_key.get(key).and_then(|files| files.values().next());

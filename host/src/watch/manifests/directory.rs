@@ -48,7 +48,8 @@ struct File {
 
 /// All files of a directory with the last good version of every object in them.
 ///
-/// A document that can't be read, and an object that is refused, leave the earlier version in use.
+/// A document that can't be read, an object that is refused, and one of which a part that carries
+/// traffic had to be left out, leave the earlier version in use.
 /// While a file may be meant to hold more than can be seen in it ([`Parsed::unknown`]), no object
 /// of it is taken away.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +113,12 @@ impl Directory {
     fn put_file(&mut self, path: &Path, content: &Content, touched: &mut BTreeSet<Key>) {
         let old = self.files.remove(path).unwrap_or_default();
         let mut parsed = read(path, content, &self.limits, !old.keys.is_empty());
+        for (key, _) in parsed
+            .objects
+            .extract_if(.., |key, found| found.is_partial && self.claims.has_whole(key, path))
+        {
+            parsed.refused.insert(key);
+        }
         let (kept, lost): (BTreeSet<Key>, BTreeSet<Key>) = old
             .keys
             .into_iter()

@@ -146,7 +146,13 @@ impl Item<'_> {
         F: FnOnce(T) -> Converted<Change>,
     {
         let converted = match de::read::<T>(self.tree) {
-            Ok(object) => convert(object),
+            Ok(read) => {
+                for field in read.unknown {
+                    let message = "is no field that weir knows; it has no effect";
+                    parsed.problems.push(self.problem(Some(kind), &field, message));
+                }
+                convert(read.object)
+            }
             Err(mistyped) => {
                 self.refuse(parsed, kind);
                 let problem = self.problem(Some(kind), &mistyped.field, mistyped.message);
@@ -157,17 +163,17 @@ impl Item<'_> {
             parsed.problems.push(self.problem(Some(kind), &fault.field, fault.message));
         }
         match converted.verdict {
-            Verdict::Object(change) => self.keep(parsed, kind, change),
+            Verdict::Object(change) => self.keep(parsed, kind, change, converted.is_partial),
             Verdict::LeftOut => {}
             Verdict::Refused => self.refuse(parsed, kind),
         }
     }
 
-    fn keep(&self, parsed: &mut Parsed, kind: &str, change: Change) {
-        let line = self.line("");
+    fn keep(&self, parsed: &mut Parsed, kind: &str, change: Change, is_partial: bool) {
+        let (document, line) = (self.origin.document, self.line(""));
         match parsed.objects.entry(Key::of(&change)) {
             Entry::Vacant(free) => {
-                free.insert(Found { change, document: self.origin.document, line });
+                free.insert(Found { change, document, line, is_partial });
             }
             Entry::Occupied(first) => {
                 let message = format!(

@@ -7,7 +7,7 @@ use weir_core::model::Change;
 
 use super::document::{Origin, read_document};
 use super::pieces::{Piece, pieces};
-use super::tree::{FromJson, FromYaml, Tree};
+use super::tree::{FromYaml, Tree, from_json};
 use super::words::words;
 use crate::watch::key::Key;
 use crate::watch::problem::Problem;
@@ -62,6 +62,8 @@ pub struct Found {
     pub document: usize,
     /// The line that it starts on, counted from 1.
     pub line: Option<usize>,
+    /// Whether something that carries traffic had to be left out of it.
+    pub is_partial: bool,
 }
 
 /// Everything that one file says.
@@ -179,16 +181,19 @@ impl<'a> Reader<'a> {
     }
 
     fn json(&mut self, text: &str) {
-        let values = serde_json::Deserializer::from_str(text).into_iter::<FromJson>();
-        for (number, value) in (1..).zip(values) {
-            match value {
-                Ok(tree) => self.take(number, 0, &tree.into()),
+        let mut values = serde_json::Deserializer::from_str(text);
+        for number in 1.. {
+            if values.end().is_ok() {
+                return;
+            }
+            match from_json(&mut values, self.limits, self.values_left) {
+                Ok(tree) => self.take(number, 0, &tree),
                 Err(error) => {
                     let text = error.to_string();
                     let place = format!(" at line {} column {}", error.line(), error.column());
                     let message = text.strip_suffix(&place).unwrap_or(&text);
                     let line = Some(error.line()).filter(|&line| line > 0);
-                    self.parsed.lose(self.file, Some(number), line, message);
+                    return self.parsed.lose(self.file, Some(number), line, message);
                 }
             }
         }

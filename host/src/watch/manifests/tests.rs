@@ -171,6 +171,48 @@ fn a_wrong_object_keeps_its_last_good_version_and_others_go_on() {
 }
 
 #[test]
+fn a_part_that_carries_traffic_is_left_out_only_of_what_never_was_whole() {
+    let two = |a: u32, b: u32| {
+        let ports = format!("ports: [{{name: a, port: {a}}}, {{name: b, port: {b}}}]");
+        service("a", 1).replace("ports: [{port: 1}]", &ports)
+    };
+    let wrong = "x.yaml: document 1, line 4: Service default/a: spec.ports[1].port: 70000 is not a \
+                 port (1 to 65535)";
+    let kept = format!("!{wrong} (the last good version stays in use)");
+    let plain = format!("!{wrong}");
+    let kept_mended = format!("ok {}", &kept[1..]);
+    let plain_mended = format!("ok {wrong}");
+    play(
+        "edited wrongly",
+        vec![
+            (Do::Write("x.yaml", two(1, 2)), &["+default/a:1"]),
+            (Do::Write("x.yaml", two(3, 70_000)), &[&kept]),
+            (Do::Write("x.yaml", two(4, 2)), &["+default/a:4", &kept_mended]),
+        ],
+    );
+    play(
+        "wrong from the start",
+        vec![
+            (Do::Write("x.yaml", two(1, 70_000)), &["+default/a:1", &plain]),
+            (Do::Write("x.yaml", two(3, 70_000)), &["+default/a:3"]),
+            (Do::Write("x.yaml", two(3, 2)), &["+default/a:3", &plain_mended]),
+        ],
+    );
+}
+
+#[test]
+fn fields_that_nobody_knows_are_named() {
+    let text = service("a", 1).replace("port: 1", "port: 1, prot: UDP");
+    let text = text.replace("spec: {", "spec: {sessionAfinity: ClientIP, ");
+    let no_field = "is no field that weir knows; it has no effect";
+    let at = |field: &str| {
+        format!("!x.yaml: document 1, line 4: Service default/a: {field}: {no_field}")
+    };
+    let (port, spec) = (at("spec.ports[0].prot"), at("spec.sessionAfinity"));
+    play("unknown", vec![(Do::Write("x.yaml", text), &["+default/a:1", &port, &spec])]);
+}
+
+#[test]
 fn a_wrong_file_from_the_start_is_told_and_mended() {
     play(
         "wrong from the start",
@@ -274,10 +316,18 @@ fn limits_are_refused_with_words() {
             "aliases stand for more than 20 values",
         ),
     ];
-    for (name, text, want) in cases {
-        let parsed = parse(Path::new("x.yaml"), Format::Yaml, text.as_bytes(), &limits);
+    let in_json = [
+        ("values", format!("[{}1]", "1, ".repeat(50)), "the file holds more than 30 values"),
+        ("several", "[1, 2, 3, 4, 5, 6, 7] ".repeat(4), "the file holds more than 30 values"),
+        ("depth", "[[[[[[1]]]]]]".to_owned(), "nests deeper than 5"),
+        ("twice", "{\"a\": 1, \"a\": 2}".to_owned(), "the key \"a\" stands here twice"),
+    ];
+    let yaml = cases.map(|(name, text, want)| (Format::Yaml, name, text, want));
+    let json = in_json.map(|(name, text, want)| (Format::Json, name, text, want));
+    for (format, name, text, want) in yaml.into_iter().chain(json) {
+        let parsed = parse(Path::new("x"), format, text.as_bytes(), &limits);
         let found = parsed.problems.iter().any(|problem| problem.message.contains(want));
-        assert!(found && parsed.unknown, "{name}: {:?}", parsed.problems);
+        assert!(found && parsed.unknown, "{format:?} {name}: {:?}", parsed.problems);
     }
 }
 

@@ -1,11 +1,14 @@
 //! A document as written: values with the lines that they stand on. Pure.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+
+use super::parse::Limits;
 
 /// One value and its line, counted from 1 in the text it was read from.
 #[derive(Clone, Debug)]
@@ -70,52 +73,75 @@ impl Tree {
 /// A tree out of YAML, with lines.
 pub(super) struct FromYaml(pub(super) Tree);
 
-/// A tree out of JSON; serde_json tells no lines.
-pub(super) struct FromJson(pub(super) Tree);
-
 impl From<FromYaml> for Tree {
     fn from(from: FromYaml) -> Self {
         from.0
     }
 }
 
-impl From<FromJson> for Tree {
-    fn from(from: FromJson) -> Self {
-        from.0
-    }
-}
-
 impl<'de> Deserialize<'de> for FromYaml {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Bare<Self>>::deserialize(deserializer)?;
+        let spanned = Spanned::<Bare>::deserialize(deserializer)?;
         let line = usize::try_from(spanned.referenced.line()).ok().filter(|&line| line > 0);
-        Ok(Self(Tree { line, node: spanned.value.node }))
+        Ok(Self(Tree { line, node: spanned.value.0 }))
     }
 }
 
-impl<'de> Deserialize<'de> for FromJson {
+/// Reads one value. Of JSON no lines are known; what it may cost is counted as it is read.
+///
+/// # Errors
+/// What is wrong with the text, or which limit it goes beyond.
+pub(super) fn from_json<'de, D: Deserializer<'de>>(
+    from: D,
+    limits: &Limits,
+    values_left: usize,
+) -> Result<Tree, D::Error> {
+    let left = Cell::new(values_left);
+    FromJson { limits, left: &left, depth: 0 }.deserialize(from)
+}
+
+/// A value so deep in its document.
+#[derive(Clone, Copy)]
+struct FromJson<'a> {
+    limits: &'a Limits,
+    left: &'a Cell<usize>,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for FromJson<'_> {
+    type Value = Tree;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Tree, D::Error> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            let words = format_args!("the file holds more than {} values", self.limits.values);
+            return Err(de::Error::custom(words));
+        };
+        self.left.set(left);
+        if self.depth > self.limits.depth {
+            let words = format_args!("nests deeper than {} lists and mappings", self.limits.depth);
+            return Err(de::Error::custom(words));
+        }
+        let child = Self { depth: self.depth + 1, ..self };
+        Ok(Tree { line: None, node: from.deserialize_any(NodeVisitor(child))? })
+    }
+}
+
+/// A node of YAML.
+struct Bare(Node);
+
+impl<'de> Deserialize<'de> for Bare {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bare = Bare::<Self>::deserialize(deserializer)?;
-        Ok(Self(Tree { line: None, node: bare.node }))
+        deserializer.deserialize_any(NodeVisitor(PhantomData::<FromYaml>)).map(Self)
     }
 }
 
-/// A node whose children are read as `C`.
-struct Bare<C> {
-    node: Node,
-    children: PhantomData<C>,
-}
+/// Reads a node; its children with the seed.
+struct NodeVisitor<S>(S);
 
-impl<'de, C: Deserialize<'de> + Into<Tree>> Deserialize<'de> for Bare<C> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let node = deserializer.deserialize_any(NodeVisitor::<C>(PhantomData))?;
-        Ok(Self { node, children: PhantomData })
-    }
-}
-
-struct NodeVisitor<C>(PhantomData<C>);
-
-impl<'de, C: Deserialize<'de> + Into<Tree>> Visitor<'de> for NodeVisitor<C> {
+impl<'de, S> Visitor<'de> for NodeVisitor<S>
+where
+    S: DeserializeSeed<'de, Value: Into<Tree>> + Copy,
+{
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,7 +186,7 @@ impl<'de, C: Deserialize<'de> + Into<Tree>> Visitor<'de> for NodeVisitor<C> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
         let mut list = Vec::new();
-        while let Some(child) = seq.next_element::<C>()? {
+        while let Some(child) = seq.next_element_seed(self.0)? {
             list.push(child.into());
         }
         Ok(Node::List(list))
@@ -169,7 +195,7 @@ impl<'de, C: Deserialize<'de> + Into<Tree>> Visitor<'de> for NodeVisitor<C> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
         let mut fields = BTreeMap::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value::<C>()?.into();
+            let value = map.next_value_seed(self.0)?.into();
             if fields.contains_key(&key) {
                 return Err(de::Error::custom(format_args!("the key {key:?} stands here twice")));
             }

@@ -8,7 +8,7 @@ mod retries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use weir_core::compile::{PortKey, compile};
+use weir_core::compile::{PortKey, compile, node_addresses};
 use weir_core::decision::{Asked, Dataplane, Decision, Scheduler, decide};
 use weir_core::drain::Drains;
 use weir_core::eligible::{candidates, in_use};
@@ -340,6 +340,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             endpoints: candidates.iter().map(|c| c.to).collect(),
             in_use: in_use(&self.model, service, &candidates),
             affinity_seconds: service.affinity_seconds,
+            node_addresses: node_addresses(&self.model, service),
             kernel: &self.abilities,
             dataplane: self.defaults.dataplane,
             scheduler: self.defaults.scheduler,

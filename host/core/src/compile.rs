@@ -59,17 +59,31 @@ fn ipvs_port(
     state: &mut KernelState,
 ) {
     let candidates = candidates(model, service, port);
-    for address in &service.cluster_ips {
-        let eligible = eligible(model, &candidates, Family::of(*address));
+    for address in served(model, service) {
+        let eligible = eligible(model, &candidates, Family::of(address));
         let servers = eligible.internal(service.internal_policy);
-        let key = VirtualKey { address: *address, protocol: port.protocol, port: port.port };
+        let key = VirtualKey { address, protocol: port.protocol, port: port.port };
         let destinations = servers.iter().map(|to| (*to, decision.weight(*to))).collect();
         state.virtuals.insert(key, Virtual { balance: balance(decision), destinations });
-        state.locals.insert(*address);
-        state.elements.extend([Element::Service(key), Element::Vip(*address)]);
+        state.locals.insert(address);
+        state.elements.extend([Element::Service(key), Element::Vip(address)]);
         let hairpin = candidates.iter().filter(|c| servers.contains(&c.to));
         state.elements.extend(hairpin.filter_map(|c| own_address(c, model)));
     }
+}
+
+/// The cluster addresses, but for the node's own: what refuses unknown ports of an address that
+/// weir serves would cut the node off.
+fn served(model: &Model, service: &Service) -> impl Iterator<Item = IpAddr> {
+    let own = node_addresses(model, service);
+    service.cluster_ips.iter().copied().filter(move |address| !own.contains(address))
+}
+
+/// The cluster addresses of a service that are this node's own, and so aren't served.
+#[must_use]
+pub fn node_addresses(model: &Model, service: &Service) -> Vec<IpAddr> {
+    let Some(node) = model.node() else { return Vec::new() };
+    service.cluster_ips.iter().copied().filter(|it| node.addresses.contains(it)).collect()
 }
 
 fn balance(decision: &Decision) -> Balance {

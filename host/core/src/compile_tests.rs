@@ -24,6 +24,7 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
         endpoints: endpoints.iter().map(|to| at(to)).collect(),
         in_use: endpoints.iter().map(|to| at(to)).collect(),
         affinity_seconds: None,
+        node_addresses: Vec::new(),
         kernel: &kernel,
         dataplane: Some(Dataplane::Ipvs),
         scheduler: crate::decision::Scheduler::Rr,

@@ -28,6 +28,8 @@ pub struct Asked<'a> {
     pub in_use: BTreeSet<SocketAddr>,
     /// `sessionAffinity` of the Service, in seconds.
     pub affinity_seconds: Option<u32>,
+    /// Addresses of the service that are the node's own, and so aren't served.
+    pub node_addresses: Vec<IpAddr>,
     /// What this kernel can do.
     pub kernel: &'a KernelAbilities,
     /// The dataplane where nobody has an opinion; `None` is `auto`.
@@ -40,6 +42,10 @@ pub struct Asked<'a> {
 #[must_use]
 pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
     let mut check = Check { asked, wishes, reasons: Vec::new() };
+    for address in &asked.node_addresses {
+        let text = format!("{address} is this node's own address, and isn't served");
+        check.set_aside("address", "service", text);
+    }
     let scheduler = check.scheduler();
     let offload = check.offload();
     let named =

@@ -36,6 +36,7 @@ fn asked(kernel: &KernelAbilities) -> Asked<'_> {
         endpoints: BTreeSet::from([at("10.0.0.1:80"), at("10.0.0.9:80"), at("[fd00::a]:80")]),
         in_use: BTreeSet::from([at("10.0.0.1:80"), at("[fd00::a]:80")]),
         affinity_seconds: None,
+        node_addresses: Vec::new(),
         kernel,
         dataplane: None,
         scheduler: Scheduler::Rr,
@@ -525,6 +526,17 @@ fn fields_fall_through_one_by_one() {
     assert_eq!(got, Some((interfaces, "b".into())));
     let notes: Vec<_> = decision.notes.iter().map(|n| (n.by.as_str(), n.value.as_str())).collect();
     assert_eq!(notes, [("a", "first"), ("b", "second")], "every policy's note is kept");
+}
+
+#[test]
+fn an_address_of_the_node_is_told() {
+    let kernel = both();
+    let asked = Asked { node_addresses: vec!["192.168.1.10".parse().unwrap()], ..asked(&kernel) };
+    let told = reasons(&decide(&asked, &[]));
+    assert_eq!(
+        told,
+        ["address (service): 192.168.1.10 is this node's own address, and isn't served"]
+    );
 }
 
 #[test]

@@ -2,51 +2,25 @@
 //!
 //! [`crate::Rule`] writes them for the usual cases; they are public for the others.
 
+mod ct;
 mod field;
+mod meta;
+mod nat;
+mod reg;
+mod reject;
 mod show;
 
+pub use ct::{Ct, ct_state, ct_status};
 pub(crate) use field::load_all as field_load_all;
 pub use field::{CtAddr, CtDir, Field};
+pub use meta::Meta;
+pub use nat::{Nat, NatFlags, NatKind};
+pub use reg::Reg;
+pub use reject::{Icmpx, Reject};
 
 use std::time::Duration;
 
-use crate::{Family, Name, Verdict};
-
-/// A 32-bit register, `NFT_REG32_00` and up. A wider value fills the ones that follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reg(u8);
-
-impl Reg {
-    /// Registers there are.
-    pub const COUNT: u8 = 16;
-    /// The first.
-    pub const FIRST: Self = Self(0);
-
-    /// The register `slot` places after the first; `None` beyond the last.
-    #[must_use]
-    pub fn new(slot: u8) -> Option<Self> {
-        (slot < Self::COUNT).then_some(Self(slot))
-    }
-
-    /// Its place, 0 to 15.
-    #[must_use]
-    pub fn slot(self) -> u8 {
-        self.0
-    }
-
-    /// `NFT_REG_1` to `NFT_REG_4` name the same storage in steps of four.
-    pub(crate) fn from_raw(raw: u32) -> Option<Self> {
-        match raw {
-            1..=4 => Some(Self((raw as u8 - 1) * 4)),
-            8..=23 => Some(Self(raw as u8 - 8)),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn raw(self) -> u32 {
-        libc::NFT_REG32_00 as u32 + u32::from(self.0)
-    }
-}
+use crate::{Name, Verdict};
 
 /// One instruction. Names and meanings are those of the kernel's `nft_*` modules.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -244,119 +218,6 @@ pub enum Expr {
     },
 }
 
-/// Properties of a packet (`NFT_META_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Meta {
-    /// Length in bytes; 4 bytes, host order.
-    Length = 0,
-    /// EtherType; 2 bytes, network order.
-    Protocol = 1,
-    /// The packet mark; 4 bytes, host order.
-    Mark = 3,
-    /// Index of the incoming interface; 4 bytes, host order.
-    Iif = 4,
-    /// Index of the outgoing interface; 4 bytes, host order.
-    Oif = 5,
-    /// Name of the incoming interface; 16 bytes.
-    IifName = 6,
-    /// Name of the outgoing interface; 16 bytes.
-    OifName = 7,
-    /// `NFPROTO_IPV4` or `NFPROTO_IPV6`; 1 byte.
-    NfProto = 15,
-    /// The transport protocol; 1 byte.
-    L4Proto = 16,
-}
-
-impl Meta {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::Length,
-        Self::Protocol,
-        Self::Mark,
-        Self::Iif,
-        Self::Oif,
-        Self::IifName,
-        Self::OifName,
-        Self::NfProto,
-        Self::L4Proto,
-    ];
-}
-
-/// Properties of a connection (`NFT_CT_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Ct {
-    /// Bits of [`ct_state`]; 4 bytes, host order.
-    State = 0,
-    /// 0 original, 1 reply; 1 byte.
-    Direction = 1,
-    /// Bits of [`ct_status`]; 4 bytes, host order.
-    Status = 2,
-    /// The connection mark; 4 bytes, host order.
-    Mark = 3,
-    /// Network protocol (`NFPROTO_*`); 1 byte.
-    L3Proto = 7,
-    /// Transport protocol; 1 byte. Wants a direction.
-    Protocol = 10,
-    /// Source port; 2 bytes. Wants a direction.
-    ProtoSrc = 11,
-    /// Destination port; 2 bytes. Wants a direction.
-    ProtoDst = 12,
-    /// Packets; 8 bytes, host order. Both directions together without one.
-    Packets = 14,
-    /// Bytes; 8 bytes, host order. Both directions together without one.
-    Bytes = 15,
-    /// Source IPv4 address; 4 bytes. Wants a direction. Linux 4.17.
-    SrcIp = 19,
-    /// Destination IPv4 address; 4 bytes. Wants a direction.
-    DstIp = 20,
-    /// Source IPv6 address; 16 bytes. Wants a direction.
-    SrcIp6 = 21,
-    /// Destination IPv6 address; 16 bytes. Wants a direction.
-    DstIp6 = 22,
-}
-
-impl Ct {
-    pub(crate) const ALL: [Self; 14] = [
-        Self::State,
-        Self::Direction,
-        Self::Status,
-        Self::Mark,
-        Self::L3Proto,
-        Self::Protocol,
-        Self::ProtoSrc,
-        Self::ProtoDst,
-        Self::Packets,
-        Self::Bytes,
-        Self::SrcIp,
-        Self::DstIp,
-        Self::SrcIp6,
-        Self::DstIp6,
-    ];
-}
-
-/// Bits of `ct state` (`NF_CT_STATE_BIT`).
-pub mod ct_state {
-    /// Belongs to no connection.
-    pub const INVALID: u32 = 1;
-    /// Of a connection that both sides know.
-    pub const ESTABLISHED: u32 = 2;
-    /// Of a connection that another expected.
-    pub const RELATED: u32 = 4;
-    /// The first of a connection.
-    pub const NEW: u32 = 8;
-    /// Not tracked on purpose.
-    pub const UNTRACKED: u32 = 64;
-}
-
-/// Bits of `ct status` (`enum ip_conntrack_status`).
-pub mod ct_status {
-    /// Its source is translated.
-    pub const SNAT: u32 = 1 << 4;
-    /// Its destination is translated.
-    pub const DNAT: u32 = 1 << 5;
-}
-
 /// The header that a payload offset counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -390,91 +251,6 @@ pub enum CmpOp {
 impl CmpOp {
     pub(crate) const ALL: [Self; 6] =
         [Self::Eq, Self::Neq, Self::Lt, Self::Lte, Self::Gt, Self::Gte];
-}
-
-/// A translation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nat {
-    /// Which side.
-    pub kind: NatKind,
-    /// Of the address: [`Family::Ip`] or [`Family::Ip6`].
-    pub family: Family,
-    /// Where the address is.
-    pub addr: Reg,
-    /// Where the port is; without one the port stays.
-    pub port: Option<Reg>,
-    /// How the mapping is chosen.
-    pub flags: NatFlags,
-}
-
-/// Which side of a connection is translated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum NatKind {
-    /// The source.
-    Snat = 0,
-    /// The destination.
-    Dnat = 1,
-}
-
-/// How a translation's port and address are chosen (`NF_NAT_RANGE_*`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct NatFlags {
-    /// Random port, from a hash.
-    pub random: bool,
-    /// Random port, from a random number.
-    pub fully_random: bool,
-    /// The same address for all connections of a client.
-    pub persistent: bool,
-}
-
-impl NatFlags {
-    const RANDOM: u32 = 1 << 2;
-    const PERSISTENT: u32 = 1 << 3;
-    const FULLY_RANDOM: u32 = 1 << 4;
-
-    pub(crate) fn raw(self) -> u32 {
-        let bit = |on, bit| if on { bit } else { 0 };
-        bit(self.random, Self::RANDOM)
-            | bit(self.persistent, Self::PERSISTENT)
-            | bit(self.fully_random, Self::FULLY_RANDOM)
-    }
-
-    pub(crate) fn from_raw(raw: u32) -> Self {
-        Self {
-            random: raw & Self::RANDOM != 0,
-            persistent: raw & Self::PERSISTENT != 0,
-            fully_random: raw & Self::FULLY_RANDOM != 0,
-        }
-    }
-}
-
-/// The answer to a rejected packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reject {
-    /// An ICMP or ICMPv6 error, whichever fits (`NFT_REJECT_ICMPX_*`): inet tables only.
-    Icmpx(Icmpx),
-    /// A TCP reset: after a match on TCP only.
-    TcpReset,
-}
-
-/// ICMP errors that both IP versions have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Icmpx {
-    /// No route to the destination.
-    NoRoute = 0,
-    /// Port unreachable.
-    PortUnreachable = 1,
-    /// Host unreachable.
-    HostUnreachable = 2,
-    /// Administratively prohibited.
-    AdminProhibited = 3,
-}
-
-impl Icmpx {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::NoRoute, Self::PortUnreachable, Self::HostUnreachable, Self::AdminProhibited];
 }
 
 /// How a number is chosen.

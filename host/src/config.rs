@@ -2,7 +2,7 @@
 //!
 //! A file is a `WeirConfiguration` or a kube-proxy `KubeProxyConfiguration`; both end as a
 //! [`Config`]. A section lives beside its defaults in a file of its own; types hold only what is
-//! allowed, and [`Config::check`] adds what concerns more than one field.
+//! allowed, and `Config::check` adds what concerns more than one field.
 
 pub mod command;
 mod conntrack;

@@ -1,7 +1,7 @@
 //! Runs scripts of tests/guest in guests, and says what their checks found.
 //!
 //! A script's leading comments say what it needs ([`Script`]); the binaries are built and staged
-//! ([`stage`]); scripts that can share a boot do; their TAP lines are streamed and counted.
+//! (`stage`); scripts that can share a boot do; their TAP lines are streamed and counted.
 
 mod batch;
 mod run;

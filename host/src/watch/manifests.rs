@@ -11,6 +11,8 @@ pub mod watcher;
 mod claims;
 mod de;
 mod document;
+mod limits;
+mod parsed;
 mod pieces;
 mod settle;
 mod tree;
@@ -22,7 +24,8 @@ use weir_core::model::Change;
 
 use super::problem::Problem;
 pub use directory::{Batch, Content, Directory, Update};
-pub use parse::{Format, Limits, parse};
+pub use limits::Limits;
+pub use parse::{Format, parse};
 pub use scan::DirectoryError;
 pub use watcher::{Settings, Watch, watch_directory};
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use weir_core::model::Change;
 
-use super::parse::Found;
+use super::parsed::Found;
 use crate::watch::key::Key;
 use crate::watch::problem::Problem;
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use weir_core::model::Change;
 
 use super::claims::Claims;
-use super::parse::{Format, Limits, Parsed, parse};
+use super::limits::Limits;
+use super::parse::{Format, parse};
+use super::parsed::Parsed;
 use crate::watch::key::Key;
 use crate::watch::problem::{Problem, Report};
 

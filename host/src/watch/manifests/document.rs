@@ -10,7 +10,7 @@ use weir_core::model::Change;
 use weir_core::net::ObjectName;
 
 use super::de;
-use super::parse::{Found, Parsed};
+use super::parsed::{Found, Parsed};
 use super::tree::{Node, Tree};
 use crate::watch::convert::{self, Converted, Verdict};
 use crate::watch::key::Key;

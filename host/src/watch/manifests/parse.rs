@@ -1,36 +1,13 @@
 //! From the bytes of one file to objects and problems. Pure; never panics, whatever the bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use weir_core::model::Change;
-
 use super::document::{Origin, read_document};
+use super::limits::Limits;
+use super::parsed::Parsed;
 use super::pieces::{Piece, pieces};
 use super::tree::{FromYaml, Tree, from_json};
 use super::words::words;
-use crate::watch::key::Key;
-use crate::watch::problem::Problem;
-
-/// What a file may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest file that is read, in bytes.
-    pub file_bytes: u64,
-    /// The most values (scalars, lists, mappings) that all documents of a file may hold together.
-    pub values: usize,
-    /// The most values that YAML aliases may add to one document.
-    pub alias_values: usize,
-    /// How deep lists and mappings may nest.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    /// 64 MiB, 8 million values, 100,000 out of aliases, 48 deep.
-    fn default() -> Self {
-        Self { file_bytes: 64 << 20, values: 8_000_000, alias_values: 100_000, depth: 48 }
-    }
-}
 
 /// How a file is written; its name says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,57 +27,6 @@ impl Format {
             "json" => Some(Self::Json),
             _ => None,
         }
-    }
-}
-
-/// An object, and where in its file it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The object as it is now.
-    pub change: Change,
-    /// The document, counted from 1.
-    pub document: usize,
-    /// The line that it starts on, counted from 1.
-    pub line: Option<usize>,
-    /// Whether something that carries traffic had to be left out of it.
-    pub is_partial: bool,
-}
-
-/// Everything that one file says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parsed {
-    /// The objects that can be used.
-    pub objects: BTreeMap<Key, Found>,
-    /// The objects that are there, but too wrong to be used.
-    pub refused: BTreeSet<Key>,
-    /// Whether more objects may be meant than can be seen: something can't be read, or the last
-    /// document is refused, as it is where a file was cut off.
-    pub unknown: bool,
-    /// What is wrong, in the order of the file.
-    pub problems: Vec<Problem>,
-    /// How many objects of each kind weir has no use for, by `apiVersion Kind`.
-    pub ignored: BTreeMap<String, usize>,
-}
-
-impl Parsed {
-    /// A file of which nothing can be said but what is wrong with it.
-    #[must_use]
-    pub fn unreadable(file: &Path, message: impl Into<String>) -> Self {
-        let mut parsed = Self::default();
-        parsed.lose(file, None, None, message);
-        parsed
-    }
-
-    fn lose(
-        &mut self,
-        file: &Path,
-        document: Option<usize>,
-        line: Option<usize>,
-        message: impl Into<String>,
-    ) {
-        self.unknown = true;
-        let (file, message) = (Some(file.to_owned()), message.into());
-        self.problems.push(Problem { file, document, line, message, ..Problem::default() });
     }
 }
 

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::parse::Limits;
+use super::limits::Limits;
 
 /// One value and its line, counted from 1 in the text it was read from.
 #[derive(Clone, Debug)]

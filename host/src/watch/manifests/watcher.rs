@@ -13,7 +13,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::directory::{Batch, Directory};
-use super::parse::Limits;
+use super::limits::Limits;
 use super::scan::{DirectoryError, Folders, Scanner};
 use super::settle::{Settle, Sign};
 use crate::watch::Event;

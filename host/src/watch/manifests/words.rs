@@ -8,7 +8,7 @@ use serde_saphyr::{
     DefaultMessageFormatter, Error, Location, MessageFormatter, RenderOptions, SnippetMode,
 };
 
-use super::parse::Limits;
+use super::limits::Limits;
 
 /// The line, counted from 1, and what is wrong there.
 pub(super) fn words(error: &Error, limits: &Limits) -> (Option<usize>, String) {

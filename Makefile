@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
+# Each step needs the one before it, and cargo uses all processors by itself.
+.NOTPARALLEL:
 
 # Runs a command with the toolchain and the cache that set-up made.
 in := tests/setup/in
@@ -20,7 +22,8 @@ help: ## Tell what there is
 	@echo
 	@echo 'Start with `make demo`. Each command installs what it needs and says so first (Debian 12'
 	@echo 'or 13); WEIR_SETUP=skip leaves that out. Downloads and builds are kept outside the clone,'
-	@echo 'in $$WEIR_CACHE (default: ~/.cache/weir). Writing tests: docs/testing.md.'
+	@echo 'in $$WEIR_CACHE (default: ~/.cache/weir); the command is in $$WEIR_CACHE/target/debug.'
+	@echo 'Writing tests: docs/testing.md.'
 
 .PHONY: setup
 setup: ## Install what building and testing need, if it is missing
@@ -35,20 +38,26 @@ build: setup build-only ## Build every program and test
 build-only:
 	$(cargo) test --workspace --no-run 2>&1 | { grep -v '^ *Executable ' || true; }
 
+.PHONY: shell
+shell: setup ## Open a shell that has weir, cargo and the rest in PATH
+	@$(in) bash
+
 .PHONY: demo
 demo: setup build-only policies-only ## Watch weir balance real connections, in a guest that leaves this machine alone
 	@$(vm) script tests/demo/run
 
 .PHONY: test
 test: setup ## Check format and lints, run every test, in guests too (6.12, and shortly 6.1 and 7)
+	@tests/setup/test
 	@$(MAKE) --no-print-directory lint-only build-only policies-only
 	$(cargo) test --workspace
 	$(cargo) test --workspace --test boot -- --include-ignored --test-threads 1
 	$(vm) test
 
 .PHONY: test-full
-test-full: test ## The tests, and those too long for every day
+test-full: test ## The tests on every kernel, and what may rot unseen: the fuzz targets are built
 	$(vm) test --full
+	@tests/setup/fuzz build
 
 .PHONY: policies
 policies: setup build-only policies-only ## Build the shipped policies into target/policies/NAME.wasm
@@ -66,8 +75,8 @@ bench: setup policies ## Measure, in a guest whose clock counts instructions; wr
 	@$(in) benches/run
 
 .PHONY: fuzz
-fuzz: setup ## Fuzz every decoder for FUZZ_SECONDS (default: 60) each; needs a nightly toolchain
-	@tests/setup/fuzz
+fuzz: setup ## Fuzz every decoder for FUZZ_SECONDS (default: 60) each
+	@tests/setup/fuzz run
 
 .PHONY: docs
 docs: setup build-only ## Write what is generated: the configuration's reference, man pages (target/man), rustdoc

@@ -73,9 +73,10 @@ check "health answers" bash -c 'curl -sf http://127.0.0.1:10256/healthz | grep -
 check "liveness answers" curl -sf http://127.0.0.1:10256/livez
 check "metrics answer" bash -c 'curl -sf http://127.0.0.1:10249/metrics | grep -q weir_plan_operations_total'
 check "sync answers" weir sync
-check_equal "the second sync had nothing to write" 0 "$(weir status --output json | jq .lastSync.operations)"
+check_equal "the second sync had nothing to write" 0 "$(status_of .lastSync.operations)"
 
-everything() { virtuals; nft list ruleset; vip_routes; ip addr show scope global | grep -v valid_lft; }
+everything() { virtuals && nft list ruleset && vip_routes && ip addr show scope global | grep -v valid_lft; }
+check "all of the kernel's can be read" everything
 everything >/tmp/before
 stop "$weir"
 check_equal "SIGTERM ends it with success" 0 $?
@@ -84,7 +85,7 @@ background /tmp/nft-events nft monitor
 background /tmp/route-events ip monitor route address link
 start_weir
 check "weir starts again" has_synced
-check_equal "the restart had nothing to write" 0 "$(weir status --output json | jq .lastSync.operations)"
+check_equal "the restart had nothing to write" 0 "$(status_of .lastSync.operations)"
 nft add table inet last
 ip route add local 192.0.2.97 dev lo
 check "what is written is heard" within 10 grep -q 192.0.2.97 /tmp/route-events

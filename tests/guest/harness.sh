@@ -34,3 +34,4 @@ check_equal "IPVS round robin shares four connections" "one one two two" "$(echo
 check "nftables makes flowtables" nft 'add table inet t; add flowtable inet t f { hook ingress priority 0; devices = { br0 }; }'
 check "a wait ends when its condition holds" within 5 test -e /proc/self
 check "a wait in vain fails" not within 1 false
+check "nothing at all isn't had from what fails" not output_of "false | cat" ""

@@ -53,8 +53,12 @@ skip() { echo "ok - $1 # SKIP $2"; }
 # not COMMAND… : succeeds if the command fails.
 not() { ! "$@"; }
 
-# output_of COMMAND WANT : for use with within: a line of bash prints exactly WANT.
-output_of() { [ "$(bash -c "$1" 2>/dev/null)" = "$2" ]; }
+# output_of COMMAND WANT : for use with within: a line of bash succeeds, each part of its pipes
+# too, and prints exactly WANT. So nothing at all is never had from what failed.
+output_of() {
+  local output
+  output=$(bash -o pipefail -c "$1" 2>/dev/null) && [ "$output" = "$2" ]
+}
 
 # within SECONDS COMMAND… : tries until the command succeeds or the time is over.
 within() {
@@ -240,6 +244,12 @@ start_weir() {
 # has_synced : the daemon wrote at least once.
 has_synced() { weir status | grep -q '^last sync'; }
 
+# status_of PATH : what status has at this path of its JSON, on one line.
+status_of() { weir status --output json | jq -ce "$1"; }
+
+# counted METRIC : the sum of one of the daemon's metrics, over its labels as far as they are named.
+counted() { curl -sf http://127.0.0.1:10249/metrics | awk -v it="$1" 'index($1, it) == 1 {n += $2} END {print n + 0}'; }
+
 # virtuals : all of IPVS, sorted.
 virtuals() { ipvsadm -Sn | sort; }
 
@@ -250,11 +260,13 @@ destinations() { ipvsadm -Sn | awk -v of="$1" '$1 == "-a" && $3 == of {print $5 
 how() { ipvsadm -Sn | awk -v of="$1" '$1 == "-A" && $3 == of {sub(/.* -s /, ""); print}'; }
 
 # vip_routes : the routes that make addresses local by weir's doing.
-vip_routes() { { ip -4 route show table local proto 119; ip -6 route show table local proto 119; } | sort; }
+vip_routes() { { ip -4 route show table local proto 119 && ip -6 route show table local proto 119; } | sort; }
 
 # nothing_of_weir : no table, route or device of weir's is in the kernel.
 nothing_of_weir() {
-  [ -z "$(nft list tables | grep -w weir)$(vip_routes)" ] && ! ip link show weir0
+  local tables routes
+  tables=$(nft list tables) && routes=$(vip_routes) || return
+  [[ -z $routes && " ${tables//$'\n'/ } " != *" weir "* ]] && ! ip link show weir0
 }
 
 weir_end() {

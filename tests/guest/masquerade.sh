@@ -2,6 +2,7 @@
 # Which source address servers see: hairpin, clients that are no pods, all, the node's own; what a VIP
 # answers beside its ports; VIPs as addresses of a dummy; the change from one to the other.
 # kernel: 6.12
+# also-full: 6.1 7
 # timeout: 400
 # needs: weir weir-traffic
 . /weir/tests/lib.sh

@@ -2,7 +2,7 @@
 # Policies' files while traffic runs: swapped for another, broken in several ways, mended; a policy
 # that fails at its work. The last good one stands, it is told once, and no connection notices.
 # kernel: 6.12
-# when: full
+# also-full: 6.1 7
 # timeout: 600
 # needs: weir weir-traffic policies
 . /weir/tests/lib.sh

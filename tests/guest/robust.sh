@@ -2,7 +2,7 @@
 # What others do to the kernel and what happens to the daemon: others' objects are left alone, ours
 # are put right, nothing is written twice, and what can't be done is said.
 # kernel: 6.12
-# when: full
+# also-full: 6.1 7
 # timeout: 600
 # needs: weir weir-traffic
 . /weir/tests/lib.sh

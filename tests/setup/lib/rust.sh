@@ -1,13 +1,13 @@
 # The pinned Rust toolchain and its wasm32 target. Sourced.
 
-pinned_rust() { sed -n 's/^channel = "\(.*\)"$/\1/p' "$root/rust-toolchain.toml"; }
-
 # runs_pinned [TOOLCHAIN] : that toolchain (or what plain rustc is here) is the pinned release,
 # with all that rust-toolchain.toml asks for.
 runs_pinned() {
   (
     [ $# = 0 ] || export RUSTUP_TOOLCHAIN=$1
     cd "$root"
+    # Older ones of rustup's stand-ins would download the release here, unasked and unseen.
+    ! rustc_is_rustups || [[ $'\n'$(rustup toolchain list) == *$'\n'"${RUSTUP_TOOLCHAIN:-$(pinned_rust)}"* ]] || exit
     [[ $(rustc --version 2>/dev/null) == "rustc $(pinned_rust) "* ]] &&
       cargo --version && cargo fmt --version && cargo clippy --version
   ) >/dev/null 2>&1
@@ -31,7 +31,8 @@ adopt_installed_toolchain() {
 
 install_rustup() {
   command -v rustup >/dev/null && return
-  if ! command -v cargo >/dev/null && [ "$(debian_release)" = 13 ]; then
+  # Debian's package and Debian's own cargo exclude each other.
+  if ! command -v cargo >/dev/null && [ "$(debian_release)" = 13 ] && may_be_root; then
     say "installs from Debian: rustup"
     apt_get install -y rustup
     return
@@ -40,8 +41,9 @@ install_rustup() {
   fetch_rustup_init || die "rustup can't be downloaded from $rustup_server." \
     "Name a mirror in RUSTUP_UPDATE_ROOT and RUSTUP_DIST_SERVER, or install Rust $(pinned_rust) in another" \
     "way: a cargo in PATH of exactly that release is used as it is. Then start again."
-  # PATH is left alone: the Makefile finds cargo where rustup puts it.
-  "$WEIR_CACHE/rustup-init" -y --quiet --no-modify-path --profile minimal --default-toolchain none ||
+  # PATH is left alone: environment.sh finds cargo where rustup puts it. Another Rust may stay.
+  RUSTUP_INIT_SKIP_PATH_CHECK=yes \
+    "$WEIR_CACHE/rustup-init" -y --no-modify-path --profile minimal --default-toolchain none ||
     die "rustup could not be installed; its words are above."
 }
 
@@ -51,8 +53,9 @@ rustup_server=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}
 fetch_rustup_init() {
   local to=$WEIR_CACHE/rustup-init sum
   local address=$rustup_server/dist/x86_64-unknown-linux-gnu/rustup-init
-  curl -sSf --proto '=https' --tlsv1.2 --retry 3 --connect-timeout 20 -o "$to" "$address" || return
-  sum=$(curl -sSf --proto '=https' --tlsv1.2 --retry 3 --connect-timeout 20 "$address.sha256") || return
+  local curl=(curl -f --proto '=https' --tlsv1.2 --retry 3 --connect-timeout 20)
+  "${curl[@]}" --progress-bar -o "$to" "$address" || return
+  sum=$("${curl[@]}" -sS "$address.sha256") || return
   sha256sum --quiet --check <<<"${sum%% *}  $to" || return
   chmod +x "$to"
 }
@@ -112,7 +115,7 @@ install_wasm32() {
 build_wasm32() {
   local place=$WEIR_CACHE/rust-src-$(pinned_rust) sources built libraries
   rm -rf "$place"
-  (cd "$root" && cargo run -q -p weir-vm -- unpack --suite trixie-backports --version "$(pinned_rust)+" \
+  (cd "$root" && cargo run -p weir-vm -- unpack --suite trixie-backports --version "$(pinned_rust)+" \
     rust-src "$place") || die "Debian's rust-src $(pinned_rust) can't be had from trixie-backports either."
   # Its tests hold mock libraries of the same name deeper down.
   sources=$(echo "$place"/usr/src/rustc-*/library/sysroot/Cargo.toml)
@@ -124,10 +127,12 @@ build_wasm32() {
     --no-default-features --features compiler-builtins-mem) ||
     die "the standard library of wasm32-unknown-unknown could not be built; cargo's words are above."
   libraries=$(cd "$root" && rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown/lib
+  local install=(install -D -m 644 -t "$libraries" "$built"/wasm32-unknown-unknown/release/deps/*.rlib)
   if [ -w "$(dirname "$(dirname "$libraries")")" ]; then
-    mkdir -p "$libraries" && cp "$built"/wasm32-unknown-unknown/release/deps/*.rlib "$libraries"
+    "${install[@]}"
+  elif may_be_root; then
+    as_root "${install[@]}"
   else
-    need_root mkdir -p "$libraries"
-    need_root cp "$built"/wasm32-unknown-unknown/release/deps/*.rlib "$libraries"
+    echo "${install[*]@Q}" | ask_administrator
   fi
 }

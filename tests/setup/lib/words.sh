@@ -8,33 +8,26 @@ die() {
   exit 1
 }
 
-# as_root COMMAND… : runs it as root, by sudo where need be. Without a terminal nothing is asked.
+# ask_administrator : stops with the lines of standard input, for somebody who may run them.
+ask_administrator() {
+  {
+    printf 'setup: this needs root, and sudo cannot be used here. Have an administrator run:\n\n'
+    cat
+    printf '\nsetup: then start again.\n'
+  } >&2
+  exit 1
+}
+
+# may_be_root : as_root will work. Asks for sudo's password where there is a terminal to ask at.
+may_be_root() {
+  [ "$(id -u)" = 0 ] && return
+  command -v sudo >/dev/null || return
+  sudo -n true 2>/dev/null || { [ -t 2 ] && sudo -v; }
+}
+
+# as_root COMMAND… : runs it as root, by sudo where need be. Ask may_be_root before.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 2 ]; }; then
-    sudo "$@"
-  else
-    return 99
-  fi
-}
-
-# need_root COMMAND… : as as_root, or stops with the very line for somebody who may.
-need_root() {
-  local status=0
-  as_root "$@" || status=$?
-  if [ "$status" = 99 ]; then
-    die "this needs root, and sudo can't be used here. Have an administrator run:" \
-      "    $(shell_words "$@")" "then start again."
-  fi
-  return "$status"
-}
-
-# shell_words WORD… : the words as a shell reads them back; plain ones unquoted.
-shell_words() {
-  local word line=
-  for word in "$@"; do line+="${line:+ }$(printf '%q' "$word")"; done
-  printf '%s' "$line"
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
 # need_space FOLDER MIB PURPOSE : stops if the folder's disk has less room than that.

@@ -122,6 +122,9 @@ struct TransferArgs {
     /// Which stream.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Go on, as many bytes again and again, until this file is there.
+    #[arg(long, value_name = "FILE")]
+    until: Option<PathBuf>,
 }
 
 /// Keep connections open and in use. Ends with 1 if one wasn't made or didn't last.
@@ -201,7 +204,8 @@ fn transfer(args: &TransferArgs) -> anyhow::Result<bool> {
         bail!("a transfer needs a connection: --protocol tcp or sctp");
     }
     let dial = args.dial.dial();
-    let transfer = Transfer { dial, bytes: args.bytes, seed: args.seed, rate: args.rate };
+    let (bytes, seed, rate, until) = (args.bytes, args.seed, args.rate, args.until.clone());
+    let transfer = Transfer { dial, bytes, seed, rate, until };
     let report = transfer.run();
     let verdict = match &report.error {
         None if report.ok => "whole, and its checksum holds",

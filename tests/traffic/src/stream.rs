@@ -36,12 +36,18 @@ impl Stream {
 
     /// The SHA-256 of what is left of the stream, in hexadecimal.
     #[must_use]
-    pub fn sha256(mut self) -> String {
+    pub fn sha256(self) -> String {
         let mut hash = Sha256::new();
+        self.hash(&mut hash);
+        hexadecimal(hash)
+    }
+
+    /// Feeds what is left of the stream to a hash.
+    pub fn hash(mut self, hash: &mut Sha256) {
         let mut buffer = [0; 8192];
         loop {
             match self.fill(&mut buffer) {
-                0 => return hexadecimal(hash),
+                0 => return,
                 length => hash.update(&buffer[..length]),
             }
         }

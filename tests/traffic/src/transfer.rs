@@ -1,6 +1,7 @@
 //! One long download whose contents are known beforehand.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -13,16 +14,18 @@ use crate::socket::{Dial, read_answer};
 use crate::stream::{Stream, hexadecimal};
 
 /// What to download.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Transfer {
     /// Where and how to connect; not by UDP.
     pub dial: Dial,
     /// How much, in bytes.
     pub bytes: u64,
-    /// Which stream.
+    /// Which stream; where there are more, each next one has the next seed.
     pub seed: u64,
     /// At most this many bytes a second; 0 is no limit.
     pub rate: u64,
+    /// Go on with more streams of as many bytes, on the same connection, until this file is there.
+    pub until: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -38,7 +41,7 @@ pub struct Report {
     pub bytes: u64,
     /// Of those.
     pub sha256: String,
-    /// Of the stream as it should be.
+    /// Of all as it should be.
     pub expected_sha256: String,
     /// From the connection to the last byte.
     pub seconds: f64,
@@ -53,29 +56,49 @@ impl Transfer {
     #[must_use]
     pub fn run(&self) -> Report {
         let start = Instant::now();
-        let mut report = Report {
-            expected_sha256: Stream::new(self.seed, self.bytes).sha256(),
-            ..Report::default()
-        };
-        let mut hash = Sha256::new();
-        if let Err(error) = self.download(&mut report, &mut hash) {
+        let mut report = Report::default();
+        let (mut hash, mut expected) = (Sha256::new(), Sha256::new());
+        if let Err(error) = self.download(&mut report, &mut hash, &mut expected) {
             report.error = Some(failure::name(&error));
         }
-        report.sha256 = hexadecimal(hash);
+        (report.sha256, report.expected_sha256) = (hexadecimal(hash), hexadecimal(expected));
         report.seconds = start.elapsed().as_secs_f64();
         report.ok = report.error.is_none() && report.sha256 == report.expected_sha256;
         report
     }
 
-    fn download(&self, report: &mut Report, hash: &mut Sha256) -> io::Result<()> {
-        let mut socket = &self.dial.connect()?;
+    fn download(
+        &self,
+        report: &mut Report,
+        hash: &mut Sha256,
+        expected: &mut Sha256,
+    ) -> io::Result<()> {
+        let socket = &self.dial.connect()?;
         let Answer { name, peer, .. } = read_answer(socket, self.dial.timeout)?;
         (report.server, report.source) = (Some(name), Some(peer.ip().to_string()));
-        let request = format!("transfer {} {} {}\n", self.bytes, self.seed, self.rate);
+        for seed in self.seed.. {
+            Stream::new(seed, self.bytes).hash(expected);
+            self.fetch(seed, socket, report, hash)?;
+            if self.until.as_ref().is_none_or(|file| file.exists()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(
+        &self,
+        seed: u64,
+        mut socket: &Socket,
+        report: &mut Report,
+        hash: &mut Sha256,
+    ) -> io::Result<()> {
+        let request = format!("transfer {} {seed} {}\n", self.bytes, self.rate);
         socket.write_all(request.as_bytes())?;
         let mut buffer = [0; 64 << 10];
         let mut last = Instant::now();
-        while report.bytes < self.bytes {
+        let end = report.bytes + self.bytes;
+        while report.bytes < end {
             let length = read_some(socket, &mut buffer)?;
             let pause = last.elapsed();
             last = Instant::now();

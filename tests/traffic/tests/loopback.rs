@@ -95,7 +95,8 @@ fn a_transfer_is_checked() {
     for protocol in protocols().into_iter().filter(|&protocol| protocol != Udp) {
         let target = start("blue", protocol, V6);
         let bytes = 3_000_001;
-        let transfer = Transfer { dial: dial(protocol, target), bytes, seed: 42, rate: 0 };
+        let dial = dial(protocol, target);
+        let transfer = Transfer { dial, bytes, seed: 42, rate: 0, until: None };
         let report = transfer.run();
         assert!(report.ok, "{protocol} {report:?}");
         assert_eq!((report.bytes, report.server.as_deref()), (bytes, Some("blue")));
@@ -106,9 +107,26 @@ fn a_transfer_is_checked() {
 #[test]
 fn a_rate_is_kept() {
     let target = start("blue", Tcp, V4);
-    let transfer = Transfer { dial: dial(Tcp, target), bytes: 200_000, seed: 1, rate: 400_000 };
+    let (dial, bytes, rate) = (dial(Tcp, target), 200_000, 400_000);
+    let transfer = Transfer { dial, bytes, seed: 1, rate, until: None };
     let report = transfer.run();
     assert!(report.ok && report.seconds >= 0.4, "{report:?}");
+}
+
+#[test]
+fn a_transfer_goes_on_until_it_is_told() {
+    let target = start("blue", Tcp, V4);
+    let enough = std::env::temp_dir().join(format!("weir-traffic-enough-{}", std::process::id()));
+    let bytes = 1001;
+    let until = Some(enough.clone());
+    let transfer = Transfer { dial: dial(Tcp, target), bytes, seed: 9, rate: 10_000, until };
+    let running = std::thread::spawn(move || transfer.run());
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(!running.is_finished());
+    std::fs::write(&enough, "").unwrap();
+    let report = running.join().unwrap();
+    std::fs::remove_file(enough).unwrap();
+    assert!(report.ok && report.bytes > bytes && report.bytes % bytes == 0, "{report:?}");
 }
 
 /// A server that sends other bytes than it should, and one that stops half-way.
@@ -124,7 +142,8 @@ fn a_wrong_and_a_short_transfer_are_not_ok() {
             BufReader::new(connection.try_clone().unwrap()).read_line(&mut request).unwrap();
             connection.write_all(&vec![0; bytes]).unwrap();
         });
-        let transfer = Transfer { dial: dial(Tcp, target), bytes: 1000, seed: 1, rate: 0 };
+        let dial = dial(Tcp, target);
+        let transfer = Transfer { dial, bytes: 1000, seed: 1, rate: 0, until: None };
         let report = transfer.run();
         server.join().unwrap();
         assert_eq!((report.ok, report.error.as_deref()), (false, error), "{report:?}");

@@ -35,7 +35,7 @@ impl PrivateApt {
             folder: folder.to_owned(),
             suites: suites.iter().map(ToString::to_string).collect(),
         };
-        host::finish(apt.command("apt-get").arg("update"))?;
+        host::show(apt.command("apt-get").arg("update"))?;
         Ok(apt)
     }
 
@@ -55,7 +55,7 @@ impl PrivateApt {
     /// Downloads `packages` (`name` or `name=version`) and unpacks them all into `to`.
     pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<()> {
         let downloads = tempfile::tempdir_in(&self.folder).on("make folder in", &self.folder)?;
-        host::finish(
+        host::show(
             self.command("apt-get").arg("download").args(packages).current_dir(&downloads),
         )?;
         fs::create_dir_all(to).on("make folder", to)?;
@@ -98,7 +98,6 @@ impl PrivateApt {
         ] {
             command.args(["-o", &option]);
         }
-        command.arg("-q");
         command
     }
 }

@@ -1,6 +1,8 @@
 //! Programs of this machine: where they are, and running them to the end.
 
 use std::{
+    io,
+    os::fd::AsFd,
     path::PathBuf,
     process::{Command, Output},
 };
@@ -34,6 +36,18 @@ pub(crate) fn finish(command: &mut Command) -> Result<Output> {
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Error::Program { program, status: output.status, stderr })
+}
+
+/// Runs to the end with all that it says on this process's stderr, for what takes long.
+pub(crate) fn show(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let start = |source| Error::Start { program: program.clone(), source };
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(start)?;
+    let status = command.stdout(stderr).status().map_err(start)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Program { program, status, stderr: "what it said is above".into() })
 }
 
 /// As [`finish`]; gives stdout as text.

@@ -67,6 +67,7 @@ impl Image {
         let stamp = cache.path(&format!("kernel-{series}/stamp"));
         let wanted = fingerprint(&kernel);
         if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) || !initramfs.exists() {
+            eprintln!("weir-vm: makes the image of {}", kernel.release);
             build(&kernel, &initramfs)?;
             fs::write(&stamp, &wanted).on("write", &stamp)?;
         }

@@ -58,12 +58,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel in the cache, if it has been fetched.
+    /// The kernel in the cache, if it has been fetched and still has its image.
     #[must_use]
     pub fn cached(cache: &Cache, series: Series) -> Option<Self> {
         let folder = cache.path(&format!("kernel-{series}"));
         let release = fs::read_to_string(folder.join("release")).ok()?;
-        Some(Self { release, folder })
+        let kernel = Self { release, folder };
+        kernel.image().is_ok().then_some(kernel)
     }
 
     /// Fetches the newest kernel of the series. The caller holds the series' lock.
@@ -210,4 +211,22 @@ fn decompress(files: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_lost_its_image_is_fetched_again() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path()).unwrap();
+        let boot = cache.path("kernel-6.12/boot");
+        fs::create_dir_all(&boot).unwrap();
+        fs::write(cache.path("kernel-6.12/release"), "6.12.1-cloud-amd64").unwrap();
+        assert!(Kernel::cached(&cache, Series::DEFAULT).is_none());
+        fs::write(boot.join("vmlinuz-6.12.1-cloud-amd64"), "code").unwrap();
+        let kernel = Kernel::cached(&cache, Series::DEFAULT).unwrap();
+        assert_eq!(kernel.release, "6.12.1-cloud-amd64");
+    }
 }

@@ -9,12 +9,13 @@ use crate::{
 };
 
 /// Tests rely on these; a machine without one cannot build the guest.
-const NEEDED: [&str; 14] = [
+const NEEDED: [&str; 15] = [
     "bash",
     "bridge",
     "conntrack",
     "ip",
     "ipvsadm",
+    "jq",
     "kmod",
     "nft",
     "nstat",
@@ -26,8 +27,8 @@ const NEEDED: [&str; 14] = [
     "curl",
 ];
 /// Taken along where the machine has them.
-const WELCOME: [&str; 9] =
-    ["ethtool", "ipset", "iperf3", "iptables", "ip6tables", "jq", "socat", "strace", "tcpdump"];
+const WELCOME: [&str; 8] =
+    ["ethtool", "ipset", "iperf3", "iptables", "ip6tables", "socat", "strace", "tcpdump"];
 /// What a Rust, C or C++ program built here may ask for, and what weir links.
 const LIBRARIES: [&str; 10] = [
     "libc.so.6",

@@ -1,20 +1,19 @@
 //! `weir run`: opens the doors, starts the threads, and waits to be told to stop.
 
+mod ends;
+mod news;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_core::decision::Dataplane;
 use weir_core::model::Model;
 use weir_core::sight;
-use weir_link::Watcher;
-use weir_nft::Listener;
 
 use crate::config::{Config, Dataplane as Configured, Vips};
-use crate::drive::{Command, Drive, Shared};
+use crate::drive::{Command, Drive, Rescan, Shared};
 use crate::keep::Keep;
 use crate::kernel::lock::Lock;
 use crate::kernel::sysctl::{self, ProcSys};
@@ -23,17 +22,22 @@ use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
-use crate::watch::manifests::{Settings, Watch, watch_directory};
+use crate::watch::manifests::{Settings, watch_directory};
 use crate::{admin, http};
 
-/// How often a change by others to the rule set may lead to a look.
-const LOOKS_APART: Duration = Duration::from_secs(1);
+use ends::{Signals, Watched, stopped_or_ended};
+use news::{forward, watch_kernel};
 
 /// Serves the node until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Something without which no service can be carried: another weir, no kernel support, no source.
+/// Something without which no service can be carried: another weir, no kernel support, no source;
+/// or the loop ended without being told to.
 pub fn run(config: &Config) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // First of all: a signal that nobody listens for would kill the daemon half-way.
+    let mut signals = Signals::listen(&runtime)?;
     let Some(manifests) = config.manifests.clone() else {
         bail!(
             "no source of services: give a folder of manifests with --manifests DIR or `manifests:` \
@@ -41,8 +45,6 @@ pub fn run(config: &Config) -> Result<()> {
         );
     };
     let _lock = Lock::take(&config.paths.run_dir)?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (commands, inbox) = mpsc::channel();
     let shared = Shared {
         health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),
@@ -57,18 +59,17 @@ pub fn run(config: &Config) -> Result<()> {
         .inspect_err(
             |error| tracing::warn!(%error, "policies' files are looked at on the sync period only"),
         );
-    let drive = prepare(config, shared)?;
     let _watcher = watch_kernel(&runtime, &commands)?;
     runtime.spawn(forward(events, commands.clone()));
-    let ends =
-        thread::Builder::new().name("reconcile".to_owned()).spawn(move || drive.run(&inbox))?;
-    runtime.block_on(until_stopped(&commands, &source))?;
-    // The loop may have ended already, and then hears nothing.
-    drop(commands.send(Command::Stop));
-    if ends.join().is_err() {
-        bail!("the loop ended by a panic; its message is in the log above");
-    }
-    Ok(())
+    let (config, ready) = (config.clone(), Arc::new(AtomicBool::new(false)));
+    let is_ready = Arc::clone(&ready);
+    let reconcile = Watched::spawn("reconcile", move || {
+        let drive = prepare(&config, shared, Box::new(move || source.rescan()))?;
+        is_ready.store(true, Ordering::Release);
+        drive.run(&inbox);
+        Ok(())
+    })?;
+    stopped_or_ended(&runtime, &mut signals, reconcile, &commands, &ready)
 }
 
 async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) -> Result<()> {
@@ -82,7 +83,7 @@ async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) ->
 }
 
 /// Opens the kernel, sets what is set once, and loads the policies.
-fn prepare(config: &Config, shared: Shared) -> Result<Drive> {
+fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<LinuxKernel, Chain>> {
     let mut kernel = LinuxKernel::open(how(config))?;
     if !kernel.has_ipvs() {
         bail!(
@@ -100,10 +101,15 @@ fn prepare(config: &Config, shared: Shared) -> Result<Drive> {
     let node = sight::node(&model, &abilities, defaults.cpus);
     let chain = Chain::load(config, Some(&config.paths.cache_dir), node)?;
     let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
-    let limit = u64::try_from(config.drain.limit.get().as_millis()).unwrap_or(u64::MAX);
-    let (keep, drains, seen) = Keep::open(&config.paths.run_dir, limit);
+    let (keep, drains, seen) = Keep::open(&config.paths.run_dir, drain_limit(config));
     all.resume(drains, seen);
-    Ok(Drive::new(all, config.clone(), shared, keep, sysctls))
+    Ok(Drive::new(all, config.clone(), shared, keep, sysctls, rescan))
+}
+
+/// How long a leaving server may drain, in milliseconds.
+#[must_use]
+pub fn drain_limit(config: &Config) -> u64 {
+    u64::try_from(config.drain.limit.get().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How the configuration wants addresses made local.
@@ -145,84 +151,4 @@ pub fn set_sysctls(config: &Config) -> Vec<String> {
         tracing::warn!(problem = %wrong, "a sysctl is not as it must be");
     }
     wrong.iter().map(ToString::to_string).collect()
-}
-
-async fn forward(
-    mut events: tokio::sync::mpsc::Receiver<crate::watch::Event>,
-    commands: Sender<Command>,
-) {
-    while let Some(event) = events.recv().await {
-        if commands.send(Command::Source(event)).is_err() {
-            return;
-        }
-    }
-    tracing::error!("the source of services ended; what is known stays in force");
-}
-
-/// News of links, addresses and the rule set.
-fn watch_kernel(runtime: &tokio::runtime::Runtime, commands: &Sender<Command>) -> Result<Watcher> {
-    let watcher =
-        Watcher::spawn(weir_link::Options::default()).context("watch links and addresses")?;
-    let mut state = watcher.state();
-    let to = commands.clone();
-    runtime.spawn(async move {
-        while state.changed().await.is_ok() {
-            let now = state.borrow_and_update().clone();
-            if to.send(Command::Node(Box::new(now))).is_err() {
-                return;
-            }
-        }
-    });
-    let to = commands.clone();
-    thread::Builder::new().name("nft-events".to_owned()).spawn(move || watch_rule_set(&to))?;
-    Ok(watcher)
-}
-
-/// Tells the loop when somebody else changed the rule set. Without events the resync finds it.
-fn watch_rule_set(commands: &Sender<Command>) {
-    loop {
-        let ended = Listener::open().and_then(|listener| listen_on(listener, commands));
-        match ended {
-            Ok(()) => return,
-            Err(error) => {
-                tracing::warn!(%error, "no news of the rule set for now; the resync finds changes");
-            }
-        }
-        thread::sleep(Duration::from_secs(10));
-    }
-}
-
-/// Our own writes are heard too: the loop tells them from others' by the generation that it knows.
-fn listen_on(mut listener: Listener, commands: &Sender<Command>) -> std::io::Result<()> {
-    loop {
-        if listener.wait(Duration::from_secs(3600))?.is_none() {
-            continue;
-        }
-        if commands.send(Command::Look).is_err() {
-            return Ok(());
-        }
-        // Others may write all the time: their news is bundled.
-        thread::sleep(LOOKS_APART);
-    }
-}
-
-/// SIGTERM and SIGINT end the daemon, SIGHUP looks at everything now.
-async fn until_stopped(commands: &Sender<Command>, source: &Watch) -> Result<()> {
-    let on = |kind| signal(kind).context("listen for signals");
-    let (mut term, mut int) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    let mut hup: Signal = on(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
-            _ = hup.recv() => {
-                source.rescan();
-                let (done, _) = mpsc::channel();
-                let asked = [Command::Policies, Command::Sync(done)].map(|it| commands.send(it));
-                if asked.iter().any(Result::is_err) {
-                    bail!("the loop ended by itself; its message is in the log above");
-                }
-            }
-        }
-    }
 }

@@ -67,6 +67,38 @@ pub struct SourceArgs {
     pub policies: Vec<Policy>,
 }
 
+impl SourceArgs {
+    /// Whether these name a source of services to work from, rather than the running daemon's.
+    ///
+    /// # Errors
+    /// They name none, and settings that the running daemon would not heed.
+    pub fn is_offline(&self) -> Result<bool, NoSource> {
+        if self.config.is_some() || self.manifests.is_some() {
+            return Ok(true);
+        }
+        // In a pod the environment names the node of every command.
+        let from_environment = std::env::var("NODE_NAME").ok();
+        let node_name = self.node_name.as_ref().map(ToString::to_string);
+        let given = [
+            ("--policy", !self.policies.is_empty()),
+            ("--dataplane", self.dataplane.is_some()),
+            ("--node-name", node_name.is_some() && node_name != from_environment),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(NoSource(flag)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// A setting for which there is nothing to apply it to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} changes nothing in the running daemon: give --config FILE or --manifests DIR as well to work \
+     it out without the daemon, or leave it out to ask the daemon"
+)]
+pub struct NoSource(&'static str);
+
 /// `NAME=FILE`, or `FILE` with the name made of the file's.
 fn policy(text: &str) -> Result<Policy, String> {
     let (name, file) = match text.split_once('=') {

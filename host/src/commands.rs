@@ -127,8 +127,7 @@ fn sync(global: &GlobalArgs) -> Result<ExitCode> {
 /// With sources of its own it works everything out itself; else it asks the running daemon.
 fn explain(global: &GlobalArgs, args: &ExplainArgs) -> Result<ExitCode> {
     let name = ObjectName::new(args.service.namespace.clone(), args.service.name.clone());
-    let offline = args.source.config.is_some() || args.source.manifests.is_some();
-    let explanation = if offline {
+    let explanation = if args.source.is_offline()? {
         preview::explain(global, &args.source, &name)?
     } else {
         let Answer::Explain(found) = ask(global, &Request::Explain(name.clone()))? else {

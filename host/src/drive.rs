@@ -3,78 +3,45 @@
 //! Everything else (sources, HTTP, signals) runs elsewhere and sends [`Command`]s. Nothing is
 //! written before the source has shown everything once.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod command;
+mod doors;
+mod looks;
+mod news;
+mod turns;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use weir_core::kernel::{RefusalKind, Server};
-use weir_core::model::{Change, Touched};
-use weir_core::net::ObjectName;
+use weir_core::kernel::Server;
 use weir_link::{NodeState, Sources};
 
-use crate::base::base;
 use crate::config::Config;
 use crate::keep::{Keep, NotKept};
-use crate::kernel::LinuxKernel;
 use crate::kernel::words;
 use crate::pace::Pace;
-use crate::policies::Chain;
-use crate::reconcile::{Reconciler, Turn};
-use crate::report::explain::{Explanation, explain};
-use crate::report::health::Health;
-use crate::report::metrics::{Metrics, OperationLabels, gauges};
+use crate::reconcile::Reconciler;
+use crate::report::explain::explain;
+use crate::report::metrics::gauges;
 use crate::report::status::{self, Status};
-use crate::watch;
 
-/// What the loop is told or asked.
-#[derive(Debug)]
-pub enum Command {
-    /// A source saw something.
-    Source(watch::Event),
-    /// Look at the kernel and write what differs, now; answers when it is done.
-    Sync(Sender<Result<(), String>>),
-    /// Others changed the rule set, or may have.
-    Look,
-    /// A policy's file may have changed.
-    Policies,
-    /// Links or addresses changed.
-    Node(Box<NodeState>),
-    /// Bring the metrics up to date that nobody counts as he goes.
-    Measure(Sender<()>),
-    /// What `weir status` shows.
-    Status(Sender<Box<Status>>),
-    /// What `weir explain` shows.
-    Explain(ObjectName, Sender<Option<Box<Explanation>>>),
-    /// End; traffic goes on.
-    Stop,
-}
+pub use command::{Command, Shared};
+pub use doors::{Machine, Reloads};
 
-/// What the loop shares with whoever answers probes.
-#[derive(Clone)]
-pub struct Shared {
-    /// Health.
-    pub health: Arc<Mutex<Health>>,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-}
-
-impl Shared {
-    /// Health, whatever a thread that panicked left of it.
-    pub fn health(&self) -> std::sync::MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// Asks the source to look now; its answer is [`Rescanned`](crate::watch::Event::Rescanned). False
+/// where the source has ended.
+pub type Rescan = Box<dyn Fn() -> bool + Send>;
 
 /// How often a service of our own is looked for: a loss that no event tells of is found within this.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 /// The loop's state beside the reconciler.
-pub struct Drive {
-    all: Reconciler<LinuxKernel, Chain>,
+pub struct Drive<K, P> {
+    all: Reconciler<K, P>,
     config: Config,
     shared: Shared,
     keep: Keep,
+    rescan: Rescan,
     /// The ending servers that were kept last.
     ending: BTreeSet<Server>,
     pace: Pace,
@@ -84,23 +51,26 @@ pub struct Drive {
     sources: Sources,
     addresses: Option<Box<NodeState>>,
     problems: BTreeMap<String, ()>,
-    conflicts: Vec<String>,
     sysctls: Vec<String>,
     last: Option<status::Sync>,
-    generation: Option<u32>,
     next_alive: Instant,
     next_drains: Instant,
+    next_chores: Instant,
+    /// Who wants to know when the sources were looked at and all is written, in order.
+    rescans: VecDeque<Sender<Result<(), String>>>,
+    /// Who waits for the next turn only.
     sync_waits: Vec<Sender<Result<(), String>>>,
 }
 
-impl Drive {
+impl<K: Machine, P: Reloads> Drive<K, P> {
     /// A loop around a reconciler.
     pub fn new(
-        all: Reconciler<LinuxKernel, Chain>,
+        all: Reconciler<K, P>,
         config: Config,
         shared: Shared,
         keep: Keep,
         sysctls: Vec<String>,
+        rescan: Rescan,
     ) -> Self {
         let now = Instant::now();
         let pace = Pace::new(config.sync.min_sync_period.get(), config.sync.sync_period.get());
@@ -109,6 +79,7 @@ impl Drive {
             config,
             shared,
             keep,
+            rescan,
             ending: BTreeSet::new(),
             pace,
             sysctls,
@@ -118,11 +89,11 @@ impl Drive {
             sources: Sources::default(),
             addresses: None,
             problems: BTreeMap::new(),
-            conflicts: Vec::new(),
             last: None,
-            generation: None,
             next_alive: now,
             next_drains: now,
+            next_chores: now,
+            rescans: VecDeque::new(),
             sync_waits: Vec::new(),
         }
     }
@@ -155,7 +126,7 @@ impl Drive {
         if !self.synced {
             return next;
         }
-        next = next.min(self.pace.look_at(now)).min(self.next_alive);
+        next = next.min(self.pace.look_at(now)).min(self.next_alive).min(self.next_chores);
         if !self.all.drains().servers().is_empty() {
             next = next.min(self.next_drains);
         }
@@ -172,10 +143,7 @@ impl Drive {
     fn take(&mut self, command: Command) {
         match command {
             Command::Source(event) => self.take_event(event),
-            Command::Sync(done) => {
-                self.sync_waits.push(done);
-                self.look();
-            }
+            Command::Sync(done) => self.take_sync(done),
             Command::Look => self.look_if_moved(),
             Command::Policies => self.refresh_policies(),
             Command::Node(state) => self.take_addresses(state),
@@ -193,92 +161,6 @@ impl Drive {
         }
     }
 
-    fn refresh_policies(&mut self) {
-        if self.all.policies.refresh() {
-            self.all.touch(Touched::all());
-            self.queued();
-        }
-    }
-
-    fn take_event(&mut self, event: watch::Event) {
-        match event {
-            watch::Event::Changes(changes) => {
-                let first = !self.synced && self.keep.is_first_start();
-                let shows_node =
-                    changes.iter().any(|c| matches!(c, Change::Node(_) | Change::NodeGone(_)));
-                self.all.fold(changes, (!first).then(|| millis() / 1000));
-                if shows_node {
-                    self.node_changed();
-                }
-                self.queued();
-            }
-            watch::Event::Synced => {
-                tracing::info!("every object was read once");
-                self.synced = true;
-                self.set_base();
-            }
-            watch::Event::Report(report) => self.take_report(&report),
-        }
-    }
-
-    fn take_report(&mut self, report: &watch::Report) {
-        for problem in &report.appeared {
-            tracing::warn!(%problem, "an object is not as it should be");
-            self.problems.insert(problem.to_string(), ());
-        }
-        for problem in &report.mended {
-            tracing::info!(%problem, "mended");
-            self.problems.remove(&problem.to_string());
-        }
-        for kind in &report.ignored {
-            tracing::info!(kind, "weir has no use for objects of this kind");
-        }
-        self.shared.metrics.problems.set(i64::try_from(self.problems.len()).unwrap_or(i64::MAX));
-    }
-
-    fn node_changed(&mut self) {
-        if let Some(node) = self.all.model.node() {
-            self.shared.health().node(Some(node));
-        } else if self.synced {
-            self.shared.health().node(None);
-        }
-        self.set_base();
-        if let Some(state) = self.addresses.take() {
-            self.take_addresses(state);
-        }
-    }
-
-    /// What the table is like beyond services' elements: follows the configuration and the Node.
-    fn set_base(&mut self) {
-        let base = base(&self.config, &self.all.model);
-        self.all.kernel.expect(base.clone());
-        self.all.set_base(Some(base));
-    }
-
-    fn take_addresses(&mut self, state: Box<NodeState>) {
-        let own = self.all.model.node().map(|node| node.addresses.clone()).unwrap_or_default();
-        let sources = Sources::choose(&state.view, &own, &[]);
-        if sources != self.sources {
-            self.sources = sources;
-            let (written, errors) = self.all.kernel.repoint(sources);
-            tracing::info!(
-                ?sources,
-                routes = written,
-                "node to service: the source address changed"
-            );
-            for error in errors {
-                tracing::warn!(error = words(&error), "a route keeps its old source address");
-            }
-        }
-        self.addresses = Some(state);
-    }
-
-    fn queued(&mut self) {
-        let now = millis();
-        self.shared.health().queued(now);
-        self.shared.metrics.queued_last.set(seconds(now));
-    }
-
     /// What is due by now.
     fn wake(&mut self) {
         if !self.synced {
@@ -286,19 +168,19 @@ impl Drive {
         }
         let now = Instant::now();
         if now >= self.pace.look_at(now) {
-            self.look();
+            // A look that fails is in the log; the next comes after the period.
+            drop(self.look());
+        }
+        if now >= self.next_chores {
+            self.next_chores = now + self.config.sync.sync_period.get();
             self.refresh_policies();
             warn_unkept(self.keep.save_seen(self.all.seen()));
         }
         if now >= self.next_alive {
-            self.next_alive = now + ALIVE_EVERY;
             self.check_alive();
         }
         if now >= self.next_drains && !self.all.drains().servers().is_empty() {
-            self.next_drains = now + self.config.drain.interval.get();
-            if let Err(error) = self.all.check_drains(millis()) {
-                tracing::warn!(error = words(&error), "can't ask how busy ending servers are");
-            }
+            self.check_drains();
         }
         let due = self.all.due().is_some_and(|due| due <= millis());
         let work = self.all.has_work() || due || !self.sync_waits.is_empty();
@@ -307,157 +189,12 @@ impl Drive {
         }
     }
 
-    fn look(&mut self) {
-        self.pace.looked(Instant::now());
-        let drift = self.all.drift();
-        match self.all.look() {
-            Ok(_) if self.all.drift() > drift => {
-                let objects = self.all.drift() - drift;
-                self.shared.metrics.drift.inc_by(objects);
-                tracing::warn!(objects, "others changed what is ours; it is put right");
-            }
-            Ok(_) => {}
-            Err(error) => {
-                self.shared.metrics.looks_failed.inc();
-                tracing::error!(
-                    error = words(&error),
-                    "can't look at the kernel; nothing is written until it can be"
-                );
-            }
-        }
-        self.generation = self.all.kernel.generation().ok();
-    }
-
-    fn look_if_moved(&mut self) {
-        match self.all.kernel.generation() {
-            Ok(generation) if Some(generation) == self.generation => {}
-            _ => self.look(),
-        }
-    }
-
-    /// Another program may have flushed IPVS, which no event tells.
-    fn check_alive(&mut self) {
-        let Some(key) = self.all.ledger().known().virtuals.keys().next().copied() else { return };
-        match self.all.kernel.has_virtual(key) {
-            Ok(true) => {}
-            Ok(false) => {
-                tracing::warn!(service = %key, "a virtual service of ours is gone; somebody else may have flushed IPVS");
-                self.look();
-            }
-            Err(error) => tracing::warn!(error = words(&error), "can't ask IPVS"),
-        }
-    }
-
-    fn turn(&mut self) {
-        let started = Instant::now();
-        let turned = self.all.turn(millis());
-        let took = started.elapsed();
-        self.pace.synced(Instant::now());
-        match turned {
-            Ok(turn) => self.turned(&turn, took),
-            Err(error) => {
-                self.shared.metrics.looks_failed.inc();
-                let error = words(&error);
-                tracing::error!(error, "nothing was written: the kernel's state can't be read");
-                self.answer_waits(&Err(error));
-            }
-        }
-    }
-
-    fn turned(&mut self, turn: &Turn, took: Duration) {
-        let now = millis();
-        // One object that the kernel won't have makes no unhealthy proxy: restarting it helps nobody.
-        if turn.refused.iter().all(|(_, why)| why.kind != RefusalKind::Unknown) {
-            self.shared.health().updated(now);
-        }
-        self.generation = self.all.kernel.generation().ok();
-        self.last = Some(status::Sync {
-            at: now,
-            microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            services: turn.services,
-            operations: turn.plan.len(),
-            refused: turn.refused.len(),
-        });
-        self.log_turn(turn, took);
-        self.measure(turn, took, now);
-        self.conflicts = turn
-            .conflicts
-            .iter()
-            .map(|it| format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser))
-            .collect();
-        self.tidy();
-        self.save_drains();
-        let verdict = match turn.refused.len() {
-            0 => Ok(()),
-            refused => Err(format!("the kernel refused {refused} operations; see `weir status`")),
-        };
-        self.answer_waits(&verdict);
-    }
-
-    fn log_turn(&self, turn: &Turn, took: Duration) {
-        for operation in turn.plan.operations() {
-            tracing::debug!(%operation, "planned");
-        }
-        for (operation, refusal) in &turn.refused {
-            tracing::warn!(%operation, kind = refusal.kind.as_str(), reason = %refusal, "the kernel refused");
-        }
-        for conflict in &turn.conflicts {
-            tracing::warn!(key = %conflict.key, winner = %conflict.winner, loser = %conflict.loser, "two services want one address and port");
-        }
-        if !turn.plan.is_empty() {
-            let (operations, refused) = (turn.plan.len(), turn.refused.len());
-            tracing::info!(services = turn.services, operations, refused, ?took, "synced");
-        }
-    }
-
-    fn measure(&self, turn: &Turn, took: Duration, now: u64) {
-        let metrics = &self.shared.metrics;
-        metrics.sync_duration.observe(took.as_secs_f64());
-        metrics.sync_last.set(seconds(now));
-        let count = |operation, outcome, by| {
-            let labels = OperationLabels { operation, outcome };
-            metrics.operations.get_or_create(&labels).inc_by(by);
-        };
-        let refused: BTreeMap<_, _> =
-            turn.refused.iter().map(|(it, why)| (it.to_string(), why.kind)).collect();
-        for operation in turn.plan.operations() {
-            // Names are made only where something was refused at all.
-            let why = if refused.is_empty() { None } else { refused.get(&operation.to_string()) };
-            count(operation.kind(), why.map_or("done", |kind| kind.as_str()), 1);
-        }
-    }
-
-    /// After the first turn that worked, what another configuration had made local goes.
-    fn tidy(&mut self) {
-        if std::mem::replace(&mut self.tidied, true) {
-            return;
-        }
-        for error in self.all.kernel.tidy() {
-            tracing::warn!(
-                error = words(&error),
-                "an earlier configuration's leftover can't be removed"
-            );
-        }
-    }
-
-    fn answer_waits(&mut self, verdict: &Result<(), String>) {
-        for done in self.sync_waits.drain(..) {
-            // Whoever asked may have gone.
-            let _ = done.send(verdict.clone());
-        }
-    }
-
-    fn save_drains(&mut self) {
-        let ending = self.all.drains().servers();
-        if ending != self.ending {
-            warn_unkept(self.keep.save_drains(self.all.drains()));
-            self.ending = ending;
-        }
-    }
-
     fn save(self) {
         warn_unkept(self.keep.save_drains(self.all.drains()));
-        warn_unkept(self.keep.save_seen(self.all.seen()));
+        // Before everything was read once, what an earlier run kept is still there and still holds.
+        if self.synced {
+            warn_unkept(self.keep.save_seen(self.all.seen()));
+        }
         tracing::info!("stopped; traffic goes on");
     }
 
@@ -469,7 +206,9 @@ impl Drive {
             synced: self.synced,
             last_sync: self.last.clone(),
             addresses: addresses.unwrap_or_else(|| "not watched".to_owned()).to_lowercase(),
-            conflicts: self.conflicts.clone(),
+            conflicts: lines(&mut self.all.ledger().all_conflicts().iter().map(|it| {
+                format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)
+            })),
             problems: lines(&mut self.problems.keys().cloned()),
             sysctls: self.sysctls.clone(),
             ..status::of(&self.all, &self.all.policies.stats())
@@ -494,3 +233,6 @@ pub fn millis() -> u64 {
 fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
 }
+
+#[cfg(test)]
+mod tests;

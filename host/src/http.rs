@@ -1,4 +1,6 @@
-//! `/healthz`, `/livez` and `/metrics` over HTTP.
+//! `/healthz`, `/livez` and `/metrics` over HTTP: what is answered. Who is let in is in [`door`].
+
+mod door;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Sender};
@@ -14,6 +16,8 @@ use tokio::net::TcpListener;
 use crate::drive::{Command, Shared, millis};
 use crate::report::health::Answer;
 use crate::report::metrics::CONTENT_TYPE;
+
+use door::Limits;
 
 /// Wait before an address that can't be had is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -57,13 +61,13 @@ pub async fn serve(
             tokio::spawn(async move {
                 let listener = patiently(at).await;
                 tracing::info!(what, %at, "listening");
-                answer(what, listener, site).await;
+                door::open(listener, site, Limits::default()).await;
             });
             return Ok(());
         }
     };
     tracing::info!(what, %at, "listening");
-    tokio::spawn(answer(what, listener, site));
+    tokio::spawn(door::open(listener, site, Limits::default()));
     Ok(())
 }
 
@@ -73,12 +77,6 @@ async fn patiently(at: SocketAddr) -> TcpListener {
         if let Ok(listener) = TcpListener::bind(at).await {
             return listener;
         }
-    }
-}
-
-async fn answer(what: &'static str, listener: TcpListener, site: Router) {
-    if let Err(error) = axum::serve(listener, site).await {
-        tracing::error!(what, %error, "stopped listening");
     }
 }
 

@@ -3,8 +3,10 @@
 //! Netlink words end here. One thread owns everything in this room: its sockets block, and its
 //! work is in order. The sockets stay in the network namespace of the thread that opened them.
 
+mod connections;
 pub mod doctor;
 mod elements;
+mod followed;
 mod locals;
 pub mod lock;
 pub mod modules;
@@ -15,12 +17,15 @@ mod virtuals;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
-use weir_core::kernel::{Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Server};
+use weir_core::kernel::{
+    Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Server, TableObservation,
+};
 use weir_core::plan::{Operation, Plan, Stage};
 use weir_core::state::{Base, Element, KernelState, VirtualKey};
 use weir_link::{DEFAULT_TIMEOUT, Links, Sources};
 use weir_nft::{Nftables, Socket, TableState};
 
+use followed::Followed;
 use locals::Locals;
 use table::{Sets, table};
 use virtuals::{chain, found, refusal, request, service_key, virtual_key};
@@ -29,13 +34,17 @@ pub use locals::{DUMMY, How};
 
 /// The running kernel.
 pub struct LinuxKernel {
-    nft: Socket,
+    nft: Followed<Socket>,
     ipvs: Option<Ipvs>,
     locals: Locals,
     sets: Sets,
     /// The base that the table is held against when it is looked at.
     base: Option<Base>,
 }
+
+/// Up to so many services each is asked for its servers; for more, one read of all of IPVS is
+/// cheaper.
+const FEW_SERVICES: usize = 16;
 
 /// A door that doesn't open.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +73,7 @@ impl LinuxKernel {
             Err(error) if error.is_unavailable() => None,
             Err(error) => return Err(no("IPVS")(error.into())),
         };
-        Ok(Self { nft, ipvs, locals, sets: Sets::new(), base: None })
+        Ok(Self { nft: Followed::new(nft), ipvs, locals, sets: Sets::new(), base: None })
     }
 
     /// Whether this kernel has IPVS.
@@ -136,12 +145,12 @@ impl LinuxKernel {
         Ok(self.nft.observe(&table())?.is_some())
     }
 
-    /// The generation of the rule set: it moves with every change, anybody's.
+    /// Whether somebody else may have changed the rule set since our last look at the table.
     ///
     /// # Errors
     /// nftables can't be asked.
-    pub fn generation(&mut self) -> Result<u32, weir_nft::ObserveError> {
-        self.nft.generation()
+    pub fn rule_set_moved(&mut self) -> Result<bool, weir_nft::ObserveError> {
+        self.nft.moved()
     }
 
     fn observe_ipvs(
@@ -178,10 +187,11 @@ impl LinuxKernel {
         foreign
     }
 
-    fn read_table(&self, found: &TableState, ours: &mut KernelState) {
+    fn read_table(&self, found: &TableState) -> TableObservation {
         // A table that isn't as it should be reads as one without a base: the plan lays it anew.
-        ours.base = self.base.clone().filter(|base| self.sets.is_laid(base, found));
-        ours.elements = self.sets.both().into_iter().flat_map(|sets| sets.read(found)).collect();
+        let base = self.base.clone().filter(|base| self.sets.is_laid(base, found));
+        let elements = self.sets.both().into_iter().flat_map(|sets| sets.read(found)).collect();
+        TableObservation { base, elements }
     }
 
     fn apply_stage(
@@ -296,16 +306,18 @@ impl Lost {
 
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observation, ObserveError> {
-        let mut ours = KernelState::default();
-        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
-        if let Some(found) = found {
-            self.read_table(&found, &mut ours);
-        }
+        let TableObservation { base, elements } = self.observe_table()?;
+        let mut ours = KernelState { base, elements, ..KernelState::default() };
         ours.locals =
             self.locals.observe().map_err(|error| failed("read local addresses", error))?;
         let all = self.observe_ipvs().map_err(|error| failed("read virtual services", error))?;
         let foreign = Self::sort(all, &mut ours);
         Ok(Observation { ours, foreign })
+    }
+
+    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
+        Ok(found.map(|found| self.read_table(&found)).unwrap_or_default())
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
@@ -323,17 +335,14 @@ impl Kernel for LinuxKernel {
         of: &BTreeSet<Server>,
     ) -> Result<BTreeMap<Server, u64>, ObserveError> {
         let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
-        let listed = ipvs.table().map_err(|error| failed("read connections", error))?;
-        let by_key = index(&listed);
-        let open = of.iter().filter_map(|(key, to)| {
-            let all = &by_key.get(key)?.destinations;
-            let it = all.iter().find(|it| it.key.address == to.ip() && it.key.port == to.port())?;
-            Some((
-                (*key, *to),
-                u64::from(it.active_connections) + u64::from(it.inactive_connections),
-            ))
-        });
-        Ok(open.collect())
+        let services: BTreeSet<VirtualKey> = of.iter().map(|(key, _)| *key).collect();
+        let open = if services.len() <= FEW_SERVICES {
+            connections::by_service(ipvs, &services)
+        } else {
+            connections::of_all(ipvs)
+        };
+        let open = open.map_err(|error| failed("read connections", error))?;
+        Ok(open.into_iter().filter(|(server, _)| of.contains(server)).collect())
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Event {
     Changes(Vec<Change>),
     /// Everything that was there at the start has been told. Comes once.
     Synced,
+    /// What was there when a look was asked for has been told; one for each that was asked for.
+    Rescanned,
     /// What turned out to be wrong, and what was mended, since the last report. Never empty.
     Report(Report),
 }

@@ -58,7 +58,9 @@ fn play(folder: &Folder) -> Vec<String> {
             let files = vec![(PathBuf::from("cluster.yaml"), Content::Bytes(manifests.clone()))];
             let update = directory.apply(Batch { files, ..Batch::default() });
             told.report(number, &update.report);
-            world.fold(update.changes, Some(now / 1000));
+            world.fold(update.changes, now / 1000);
+            // Each step's manifests are all there are.
+            world.listed(Some(now / 1000));
         }
         let turn = world.turn(now).expect("the fake can be looked at");
         told.turn(number, &turn);

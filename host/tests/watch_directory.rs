@@ -25,6 +25,7 @@ struct Taker {
     ports: BTreeMap<String, u16>,
     problems: Vec<Problem>,
     synced: bool,
+    rescanned: usize,
     changes: usize,
 }
 
@@ -34,7 +35,15 @@ impl Taker {
         let settings = Settings { quiet, rescan, ..Settings::default() };
         let (watch, events) = watch_directory(path, settings).unwrap();
         let (ports, problems) = (BTreeMap::new(), Vec::new());
-        Self { events, watch: Some(watch), ports, problems, synced: false, changes: 0 }
+        Self {
+            events,
+            watch: Some(watch),
+            ports,
+            problems,
+            synced: false,
+            rescanned: 0,
+            changes: 0,
+        }
     }
 
     /// By events alone.
@@ -45,6 +54,7 @@ impl Taker {
     fn take(&mut self, event: Event) {
         match event {
             Event::Synced => self.synced = true,
+            Event::Rescanned => self.rescanned += 1,
             Event::Report(report) => {
                 self.problems.retain(|problem| !report.mended.contains(problem));
                 self.problems.extend(report.appeared);
@@ -253,8 +263,9 @@ fn a_look_on_request_and_the_end() {
     let mut taker = Taker::by_events(folder.path());
     taker.until("synced", |taker| taker.synced);
     fs::write(folder.path().join("a.yaml"), service("a", 1)).unwrap();
-    taker.watch.as_ref().unwrap().rescan();
-    taker.until_ports("on request", &[("a", 1)]);
+    assert!(taker.watch.as_ref().unwrap().rescan());
+    taker.until("the answer", |taker| taker.rescanned == 1);
+    assert_eq!(taker.ports.get("Service shop/a"), Some(&1), "told before: {:?}", taker.ports);
     taker.watch = None;
     let start = Instant::now();
     while taker.events.try_recv() != Err(TryRecvError::Disconnected) {

@@ -30,7 +30,7 @@ impl World {
             drains: Drains::new(LIMIT, &[]),
         };
         let base = world.ledger.set_base(Some(Base::default()));
-        world.turn(&BTreeSet::from([base]), 0);
+        world.turn(&BTreeSet::from_iter(base), 0);
         world.wants(servers, 0);
         world
     }

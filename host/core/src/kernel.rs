@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::plan::{Operation, Plan};
-use crate::state::{KernelState, Virtual, VirtualKey};
+use crate::state::{Base, Element, KernelState, Virtual, VirtualKey};
 
 /// Why an operation did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,15 @@ pub struct Observation {
     pub foreign: BTreeSet<VirtualKey>,
 }
 
+/// What a look at weir's table alone found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableObservation {
+    /// What belongs to no service; `None` where it isn't as it should be.
+    pub base: Option<Base>,
+    /// The services' elements.
+    pub elements: BTreeSet<Element>,
+}
+
 /// The look failed; the state is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
@@ -92,6 +101,9 @@ pub type Server = (VirtualKey, SocketAddr);
 pub trait Kernel {
     /// Looks at all that is ours. An error is an error, never an empty state.
     fn observe(&mut self) -> Result<Observation, ObserveError>;
+
+    /// Looks at weir's table alone: what a foreign change of the rule set can have spoilt.
+    fn observe_table(&mut self) -> Result<TableObservation, ObserveError>;
 
     /// Runs a plan: one outcome for each operation, in the plan's order.
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome>;
@@ -186,6 +198,11 @@ impl Kernel for FakeKernel {
         let mut ours = self.state.clone();
         ours.virtuals.retain(|key, _| !self.foreign.contains(key));
         Ok(Observation { ours, foreign: self.foreign.clone() })
+    }
+
+    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+        let KernelState { base, elements, .. } = self.state.clone();
+        Ok(TableObservation { base, elements })
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {

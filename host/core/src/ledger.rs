@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use crate::diff::diff;
 use crate::drain::Drains;
-use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
+use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, TableObservation, run};
 use crate::net::{ObjectName, Port, Protocol};
 use crate::plan::{Operation, Plan};
 use crate::state::{Base, Element, KernelState, Key, VirtualKey};
@@ -75,10 +75,12 @@ impl Ledger {
         self.claims.keys()
     }
 
-    /// Replaces what is wanted of the table beyond the services' elements.
-    pub fn set_base(&mut self, base: Option<Base>) -> Key {
+    /// Replaces what is wanted of the table beyond the services' elements; says which object to look
+    /// at, if anything changed.
+    pub fn set_base(&mut self, base: Option<Base>) -> Option<Key> {
+        let differs = self.base != base;
         self.base = base;
-        Key::Base
+        differs.then_some(Key::Base)
     }
 
     /// Replaces what a service wants (nothing, once it is gone), and says which objects to look at.
@@ -119,22 +121,13 @@ impl Ledger {
     /// Virtual services that more than one Service wants, among these objects.
     #[must_use]
     pub fn conflicts(&self, keys: &BTreeSet<Key>) -> Vec<Conflict> {
-        let mut conflicts = Vec::new();
-        for key in keys {
-            let (Key::Virtual(virtual_key), Some(holders)) = (key, self.holders.get(key)) else {
-                continue;
-            };
-            let mut services = holders.iter().map(|rank| &rank.service);
-            let Some(winner) = services.next() else {
-                continue;
-            };
-            conflicts.extend(services.map(|loser| Conflict {
-                key: *virtual_key,
-                winner: winner.clone(),
-                loser: loser.clone(),
-            }));
-        }
-        conflicts
+        keys.iter().flat_map(|key| conflicts(*key, self.holders.get(key))).collect()
+    }
+
+    /// All virtual services that more than one Service wants.
+    #[must_use]
+    pub fn all_conflicts(&self) -> Vec<Conflict> {
+        self.holders.iter().flat_map(|(key, holders)| conflicts(*key, Some(holders))).collect()
     }
 
     /// Every object that is wanted or known: for a look at everything.
@@ -235,8 +228,8 @@ impl Ledger {
     /// Takes a look at the kernel for what is known; says which objects differ from what was known,
     /// those included that somebody else has made or given up since.
     pub fn observed(&mut self, seen: Observation) -> BTreeSet<Key> {
-        let before = std::mem::replace(&mut self.known, seen.ours);
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
+        let before = std::mem::replace(&mut self.known, seen.ours);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
         let mut differing: BTreeSet<Key> =
             keys.into_iter().filter(|key| differs(*key, &before, &self.known)).collect();
@@ -246,12 +239,29 @@ impl Ledger {
         differing
     }
 
+    /// The same for a look at our table alone: the rest stays as it was known.
+    pub fn observed_table(&mut self, seen: TableObservation) -> BTreeSet<Key> {
+        let base = std::mem::replace(&mut self.known.base, seen.base);
+        let elements = std::mem::replace(&mut self.known.elements, seen.elements);
+        let base = (base != self.known.base).then_some(Key::Base);
+        let moved = elements.symmetric_difference(&self.known.elements);
+        let differing: BTreeSet<Key> = moved.copied().map(Key::Element).chain(base).collect();
+        self.moved = differing.len();
+        differing
+    }
+
     /// How many objects of ours the last look found other than they were known. What others do with
     /// virtual services of their own is not among them.
     #[must_use]
     pub fn moved(&self) -> usize {
         self.moved
     }
+}
+
+fn conflicts(key: Key, holders: Option<&BTreeSet<Rank>>) -> Vec<Conflict> {
+    let mut services = holders.into_iter().flatten().map(|rank| rank.service.clone());
+    let (Key::Virtual(key), Some(winner)) = (key, services.next()) else { return Vec::new() };
+    services.map(|loser| Conflict { key, winner: winner.clone(), loser }).collect()
 }
 
 /// A virtual service and what stands beside it.

@@ -30,7 +30,8 @@ fn start() -> (Ledger, FakeKernel) {
     let mut ledger = Ledger::default();
     let mut kernel = FakeKernel::default();
     let base = ledger.set_base(Some(Base::default()));
-    assert_eq!(turn(&mut ledger, &mut kernel, &BTreeSet::from([base])).len(), 1);
+    assert_eq!(turn(&mut ledger, &mut kernel, &BTreeSet::from_iter(base)).len(), 1);
+    assert_eq!(ledger.set_base(Some(Base::default())), None, "nothing changed");
     (ledger, kernel)
 }
 
@@ -103,7 +104,8 @@ fn the_oldest_claim_wins_whatever_comes_first() {
             let keys = ledger.all_keys();
             let want =
                 Conflict { key: web("10.0.0.1:80").0, winner: name(winner), loser: loser.clone() };
-            assert_eq!(ledger.conflicts(&keys), [want], "{case}");
+            assert_eq!(ledger.conflicts(&keys), std::slice::from_ref(&want), "{case}");
+            assert_eq!(ledger.all_conflicts(), [want], "{case}");
             let gone = ledger.claim(&name(winner), None, KernelState::default());
             turn(&mut ledger, &mut kernel, &gone);
             assert_eq!(kernel.state, whole(&[web("10.0.0.2:80")]), "{case}: the loser takes over");
@@ -292,6 +294,24 @@ fn a_look_at_a_flushed_kernel_restores_all() {
     let keys = ledger.observed(Observation::default());
     turn(&mut ledger, &mut kernel, &keys);
     assert_eq!(kernel.state, right);
+}
+
+#[test]
+fn a_look_at_the_table_alone_finds_what_is_spoilt_there_and_keeps_the_rest() {
+    let (mut ledger, mut kernel) = start();
+    let keys = ledger.claim(&name("a"), Some(1), wants(&[80], "10.0.0.1:80"));
+    turn(&mut ledger, &mut kernel, &keys);
+    assert_eq!(ledger.observed_table(kernel.observe_table().unwrap()), [].into());
+    let right = kernel.state.clone();
+    kernel.state.base = None;
+    kernel.state.elements.clear();
+    kernel.state.locals.clear();
+    let keys = ledger.observed_table(kernel.observe_table().unwrap());
+    assert_eq!((keys.len(), ledger.moved()), (3, 3), "{keys:?}");
+    turn(&mut ledger, &mut kernel, &keys);
+    let table = |of: &KernelState| (of.base.clone(), of.elements.clone());
+    assert_eq!(table(&kernel.state), table(&right));
+    assert_eq!(ledger.known(), &right, "the address is still taken to be there");
 }
 
 #[test]

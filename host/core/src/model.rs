@@ -189,6 +189,12 @@ impl Node {
     pub fn zone(&self) -> Option<&str> {
         self.labels.get("topology.kubernetes.io/zone").map(String::as_str)
     }
+
+    /// Whether every service is balanced as with `other`. Annotations, taints and ranges of pods
+    /// come and go without a service being worked out again: no view and no service's objects hold them.
+    fn decides_as(&self, other: &Self) -> bool {
+        self.labels == other.labels && self.addresses == other.addresses
+    }
 }
 
 /// What a source saw: an object as it is now, or that it is gone.
@@ -406,11 +412,14 @@ impl Model {
     }
 
     fn put_node(&mut self, node: Node) -> Touched {
-        if node.name != self.node_name || self.node() == Some(&node) {
+        if node.name != self.node_name {
             return Touched::default();
         }
-        self.node = Some(Kept { revision: self.clock, object: node });
-        Touched::all()
+        let old = self.node.as_ref();
+        let as_before = old.filter(|old| old.object.decides_as(&node)).map(|old| old.revision);
+        let revision = as_before.unwrap_or(self.clock);
+        self.node = Some(Kept { revision, object: node });
+        if as_before.is_some() { Touched::default() } else { Touched::all() }
     }
 
     fn services_in(&self, namespace: &str) -> Touched {

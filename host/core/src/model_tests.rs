@@ -32,6 +32,18 @@ fn node(of: &str, address: &str) -> Change {
     Change::Node(Box::new(Node { name: of.into(), addresses, ..Node::default() }))
 }
 
+/// This node with a taint, an annotation and a range of pods.
+fn tainted_node(address: &str) -> Change {
+    Change::Node(Box::new(Node {
+        name: HERE.into(),
+        addresses: vec![ip(address)],
+        annotations: Tags::from([("seen".to_owned(), "just now".to_owned())]),
+        pod_cidrs: vec!["10.1.0.0/24".parse().unwrap()],
+        taints: vec!["node.kubernetes.io/unreachable".to_owned()],
+        ..Node::default()
+    }))
+}
+
 /// What a change touched, in short: names, `*` for all.
 fn touched(model: &mut Model, change: Change) -> Vec<String> {
     let Touched { all, services } = model.fold(change);
@@ -59,6 +71,8 @@ fn a_change_touches_what_depends_on_it() {
         ("and again", Change::NamespaceGone("shop".into()), &[]),
         ("this node", node(HERE, "192.0.2.1"), &["*"]),
         ("the same", node(HERE, "192.0.2.1"), &[]),
+        ("with what no service depends on", tainted_node("192.0.2.1"), &[]),
+        ("with another address", node(HERE, "192.0.2.3"), &["*"]),
         ("another node", node("there", "192.0.2.2"), &[]),
         ("another node goes", Change::NodeGone("there".into()), &[]),
         ("this node goes", Change::NodeGone(HERE.into()), &["*"]),
@@ -116,6 +130,8 @@ fn revisions_move_with_what_a_decision_depends_on_and_with_nothing_else() {
     assert_eq!(moved(&mut model, namespace("other", "a")), [no; 4]);
     assert_eq!(moved(&mut model, node(HERE, "192.0.2.1")), [no, no, no, yes]);
     assert_eq!(moved(&mut model, node("there", "192.0.2.1")), [no; 4]);
+    assert_eq!(moved(&mut model, tainted_node("192.0.2.1")), [no; 4]);
+    assert_eq!(model.node().map(|node| node.taints.len()), Some(1), "it is known all the same");
 }
 
 /// Changes to few objects, so that many of them meet.

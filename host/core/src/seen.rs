@@ -17,9 +17,10 @@ pub struct FirstSeen {
 }
 
 impl FirstSeen {
-    /// Notes the endpoints that a service has now, and forgets those that it has no more.
+    /// Notes the endpoints that a service has now, and forgets those that it has no more: only for
+    /// a service whose slices were all read.
     ///
-    /// `now` is `None` while the first lists of a node's first start are read.
+    /// `now` is `None` for what was there at a node's first start.
     pub fn note(
         &mut self,
         service: &ObjectName,
@@ -35,6 +36,12 @@ impl FirstSeen {
         for to in endpoints {
             seen.entry(*to).or_insert(now);
         }
+    }
+
+    /// Forgets the endpoints of every other service.
+    pub fn keep_only<'a>(&mut self, services: impl Iterator<Item = &'a ObjectName>) {
+        let there: BTreeSet<String> = services.map(ToString::to_string).collect();
+        self.services.retain(|name, _| there.contains(name));
     }
 
     /// Seconds since an endpoint was first seen; `None` for one that was there before weir, and for
@@ -62,7 +69,11 @@ mod tests {
         seen.note(&web, &BTreeSet::from([a]), Some(140));
         seen.note(&web, &BTreeSet::from([a, b]), Some(150));
         assert_eq!(seen.age(&web, b, 150), Some(0), "it left and came back");
-        seen.note(&web, &BTreeSet::new(), Some(160));
+        let api = ObjectName::new("shop", "api");
+        seen.note(&api, &BTreeSet::from([a]), Some(155));
+        seen.keep_only([&api].into_iter());
+        assert_eq!((seen.age(&web, b, 160), seen.age(&api, a, 160)), (None, Some(5)));
+        seen.note(&api, &BTreeSet::new(), Some(160));
         assert_eq!(seen, FirstSeen::default());
     }
 }

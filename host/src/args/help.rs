@@ -38,10 +38,11 @@ Examples:
 
 pub(super) const EXPLAIN: &str = "\
 Examples:
-  # Each policy's answer, what was changed and why, the endpoints and the kernel objects
-  weir explain default/web --config /etc/weir/weir.yaml
+  # What the running daemon decided: each policy's answer, what was set aside and why, the
+  # endpoints and the kernel objects
+  weir explain default/web
 
-  # The same before anything runs
+  # The same worked out anew, without the daemon and without the kernel
   weir explain default/web --manifests ./manifests --policy annotations.wasm --output json";
 
 pub(super) const DOCTOR: &str = "\
@@ -69,7 +70,10 @@ Exits 1 if anything of weir's remained. What others made is never touched.";
 pub(super) const SYNC: &str = "\
 Examples:
   weir sync
-  weir sync --run-dir /run/weir";
+  weir sync --run-dir /run/weir
+
+Looks at the files of manifests and policies and at the kernel, and tries again at once what the
+kernel had refused. Exits 1 if anything is still refused, with words.";
 
 pub(super) const INIT: &str = "\
 Examples:

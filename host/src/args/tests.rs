@@ -69,6 +69,29 @@ fn wrong_words_are_refused() {
 }
 
 #[test]
+fn the_running_daemon_is_asked_only_without_settings_of_ones_own() {
+    let cases = [
+        ("", Ok(false)),
+        ("--manifests d --policy a.wasm", Ok(true)),
+        ("--config c --dataplane ipvs", Ok(true)),
+        ("--policy a.wasm", Err("--policy changes nothing in the running daemon")),
+        ("--dataplane ipvs", Err("--dataplane changes nothing")),
+        ("--node-name other", Err("--node-name changes nothing")),
+    ];
+    for (flags, want) in cases {
+        let line = format!("weir explain shop/web {flags}");
+        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let Command::Explain(args) = cli.command else { panic!("{line}") };
+        let got = args.source.is_offline().map_err(|error| error.to_string());
+        match (got, want) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want, "{line}"),
+            (Err(got), Err(want)) => assert!(got.contains(want), "{line}: {got}"),
+            (got, want) => panic!("{line}: {got:?}, not {want:?}"),
+        }
+    }
+}
+
+#[test]
 fn completion_knows_every_command() {
     for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish]
     {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel};
 use weir_core::model::{Change, Model, Touched};
 use weir_core::net::ObjectName;
@@ -18,6 +19,7 @@ use crate::args::{Against, GlobalArgs, PlanArgs, PlanOutput, SourceArgs};
 use crate::base::base;
 use crate::config::Config;
 use crate::drive::millis;
+use crate::keep::Keep;
 use crate::kernel::{LinuxKernel, doctor};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
@@ -29,15 +31,15 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
     let config = load(global, &args.source)?;
     let plan = match args.against {
         Against::Empty => {
-            let mut all = reconciler(&config, FakeKernel::default(), assumed())?;
+            let mut all = reconciler(&config, FakeKernel::default(), assumed(), Kept::Nothing)?;
             all.turn(millis())?.plan
         }
         Against::Kernel => {
             let mut kernel = LinuxKernel::open(app::how(&config))?;
             let abilities = doctor::abilities(kernel.has_ipvs());
-            kernel.expect(base(&config, &model(&config)?.0));
+            kernel.expect(base(&config, &model(&config)?));
             let looked = FakeKernel::seen(kernel.observe()?);
-            reconciler(&config, looked, abilities)?.turn(millis())?.plan
+            reconciler(&config, looked, abilities, Kept::ByTheDaemon)?.turn(millis())?.plan
         }
     };
     show(&plan, args.output)?;
@@ -59,7 +61,7 @@ pub(super) fn explain(
     name: &ObjectName,
 ) -> Result<Option<Explanation>> {
     let config = load(global, source)?;
-    let mut all = reconciler(&config, FakeKernel::default(), assumed())?;
+    let mut all = reconciler(&config, FakeKernel::default(), assumed(), Kept::Nothing)?;
     all.turn(millis())?;
     Ok(explained(&all, name).map(Explanation::without_kernel))
 }
@@ -103,30 +105,54 @@ fn read(folder: &Path) -> Result<Vec<Change>> {
     Ok(reading.changes)
 }
 
-fn model(config: &Config) -> Result<(Model, Vec<Change>)> {
+fn changes(config: &Config) -> Result<Vec<Change>> {
     let Some(folder) = &config.manifests else {
         bail!("no source of services: give a folder of manifests with --manifests DIR");
     };
-    let changes = read(folder)?;
+    read(folder)
+}
+
+fn model(config: &Config) -> Result<Model> {
     let mut model = Model::new(config.resolved_node_name()?.to_string());
-    for change in changes.clone() {
+    for change in changes(config)? {
         model.fold(change);
     }
-    Ok((model, changes))
+    Ok(model)
+}
+
+/// What an earlier run is taken to have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    /// The run folder's files: servers that end are no servers to remove.
+    ByTheDaemon,
 }
 
 fn reconciler(
     config: &Config,
     kernel: FakeKernel,
     abilities: KernelAbilities,
+    kept: Kept,
 ) -> Result<Reconciler<FakeKernel, Chain>> {
-    let (model, _) = model(config)?;
+    let model = model(config)?;
     let defaults = app::defaults(config)?;
     let node = sight::node(&model, &abilities, defaults.cpus);
     let chain = Chain::load(config, None, node).context("load the policies")?;
     let base = base(config, &model);
     let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
+    let limit = app::drain_limit(config);
+    let (mut drains, mut seen, mut first) = (Drains::new(limit, &[]), FirstSeen::default(), true);
+    if kept == Kept::ByTheDaemon {
+        let keep;
+        (keep, drains, seen) = Keep::open(&config.paths.run_dir, limit);
+        first = keep.is_first_start();
+    }
+    all.resume(drains, seen);
+    all.listed((!first).then(|| millis() / 1000));
     all.set_base(Some(base));
     all.touch(Touched::all());
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

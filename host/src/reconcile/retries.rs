@@ -50,6 +50,11 @@ impl Retries {
         due.map(|(key, _)| *key).collect()
     }
 
+    /// Makes all of them due.
+    pub(super) fn hurry(&mut self) {
+        self.by_key.values_mut().for_each(|retry| retry.at = 0);
+    }
+
     /// When the next one is due.
     pub(super) fn due(&self) -> Option<u64> {
         self.by_key.values().map(|retry| retry.at).min()

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use weir_core::kernel::{FakeKernel, Outcome};
-use weir_core::model::{Endpoint, EndpointSlice, ServiceType, SlicePort, TrafficPolicy};
+use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, TableObservation};
+use weir_core::model::{
+    Endpoint, EndpointSlice, ServicePort, ServiceType, SlicePort, TrafficPolicy,
+};
 use weir_core::net::{Family, Port, Protocol};
-use weir_core::state::{Balance, Virtual, Weight};
+use weir_core::state::{Balance, Virtual, VirtualKey, Weight};
 use weir_core::wish::Wish;
 
 use super::*;
@@ -13,11 +15,12 @@ use weir_core::decision::SchedulerFlags;
 
 /// A chain that wishes the same for every service port.
 #[derive(Default)]
-struct Wishes {
-    wish: Wish,
+pub(crate) struct Wishes {
+    pub(crate) wish: Wish,
     asked: Vec<(String, u64)>,
     nodes: usize,
     forgotten: usize,
+    pub(crate) refreshed: usize,
 }
 
 impl Policies for Wishes {
@@ -53,7 +56,7 @@ fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
     all
 }
 
-fn service(name: &str, address: &str) -> Change {
+pub(crate) fn service(name: &str, address: &str) -> Change {
     Change::Service(Box::new(Service {
         name: ObjectName::new("shop", name),
         created: None,
@@ -80,7 +83,7 @@ fn service(name: &str, address: &str) -> Change {
     }))
 }
 
-fn slice(name: &str, endpoints: &[&str]) -> Change {
+pub(crate) fn slice(name: &str, endpoints: &[&str]) -> Change {
     let endpoint = |address: &&str| Endpoint {
         address: address.parse().unwrap(),
         ready: true,
@@ -107,7 +110,7 @@ fn slice(name: &str, endpoints: &[&str]) -> Change {
     }))
 }
 
-fn two_services() -> Vec<Change> {
+pub(crate) fn two_services() -> Vec<Change> {
     vec![
         service("web", "10.96.0.1"),
         slice("web", &["10.1.0.1", "10.1.0.2"]),
@@ -123,7 +126,7 @@ fn lines(turn: &Turn) -> Vec<String> {
 #[test]
 fn the_first_turn_writes_everything_and_the_next_nothing() {
     let mut all = subject(FakeKernel::default(), Wish::default());
-    all.fold(two_services(), None);
+    all.fold(two_services(), 0);
     let turn = all.turn(0).unwrap();
     assert_eq!(
         lines(&turn),
@@ -149,11 +152,11 @@ fn the_first_turn_writes_everything_and_the_next_nothing() {
 #[test]
 fn a_restart_that_finds_everything_right_writes_nothing() {
     let mut first = subject(FakeKernel::default(), Wish::default());
-    first.fold(two_services(), None);
+    first.fold(two_services(), 0);
     first.turn(0).unwrap();
     let kernel = FakeKernel { writes: 0, ..first.kernel };
     let mut second = subject(kernel, Wish::default());
-    second.fold(two_services(), None);
+    second.fold(two_services(), 0);
     assert!(second.turn(1_000).unwrap().plan.is_empty());
     assert_eq!((second.kernel.writes, second.drift()), (0, 0));
 }
@@ -161,10 +164,10 @@ fn a_restart_that_finds_everything_right_writes_nothing() {
 #[test]
 fn what_an_earlier_run_left_behind_goes() {
     let mut first = subject(FakeKernel::default(), Wish::default());
-    first.fold(two_services(), None);
+    first.fold(two_services(), 0);
     first.turn(0).unwrap();
     let mut second = subject(first.kernel, Wish::default());
-    second.fold(two_services().split_off(2), None);
+    second.fold(two_services().split_off(2), 0);
     let turn = second.turn(1_000).unwrap();
     assert_eq!(
         lines(&turn),
@@ -183,7 +186,7 @@ fn a_refused_operation_is_tried_again_later_and_holds_up_nobody() {
     let why = Refusal::new(RefusalKind::Other, "Invalid argument");
     let kernel = FakeKernel { refuse: vec![(refused.clone(), why)], ..FakeKernel::default() };
     let mut all = subject(kernel, Wish::default());
-    all.fold(two_services(), None);
+    all.fold(two_services(), 0);
     let turn = all.turn(0).unwrap();
     assert_eq!(turn.refused.len(), 1);
     assert!(
@@ -212,7 +215,7 @@ fn a_scheduler_that_the_kernel_lacks_is_learnt_and_replaced() {
     let why = Refusal::new(RefusalKind::Unsupported, "no such scheduler");
     let refuse = vec![(Operation::AddVirtual(key, balance), why)];
     let mut all = subject(FakeKernel { refuse, ..FakeKernel::default() }, wish);
-    all.fold(vec![service("web", "10.96.0.1")], None);
+    all.fold(vec![service("web", "10.96.0.1")], 0);
     all.turn(0).unwrap();
     assert!(all.has_work(), "the service is worked out again");
     all.turn(1).unwrap();
@@ -240,7 +243,7 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
     kernel.state.virtuals.insert(key, theirs.clone());
     kernel.foreign.insert(key);
     let mut all = subject(kernel, Wish::default());
-    all.fold(two_services(), None);
+    all.fold(two_services(), 0);
     let turn = all.turn(0).unwrap();
     assert!(
         turn.plan.operations().iter().all(|it| it.virtual_key() != Some(key)),
@@ -260,7 +263,7 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
 #[test]
 fn what_others_change_is_put_right_and_counted() {
     let mut all = subject(FakeKernel::default(), Wish::default());
-    all.fold(two_services(), None);
+    all.fold(two_services(), 0);
     all.turn(0).unwrap();
     all.kernel.state.virtuals.clear();
     assert_eq!(all.look().unwrap().len(), 2);
@@ -274,7 +277,7 @@ fn what_others_change_is_put_right_and_counted() {
 fn a_policy_is_asked_again_when_it_wants_to_be() {
     let wish = Wish { re_evaluate_after_seconds: Some(10), ..Wish::default() };
     let mut all = subject(FakeKernel::default(), wish);
-    all.fold(vec![service("web", "10.96.0.1")], None);
+    all.fold(vec![service("web", "10.96.0.1")], 0);
     all.turn(0).unwrap();
     assert_eq!(all.due(), Some(10_000));
     all.turn(9_999).unwrap();
@@ -288,12 +291,12 @@ fn a_policy_is_asked_again_when_it_wants_to_be() {
 fn a_leaving_server_drains_and_goes_when_it_is_idle() {
     let mut all = subject(FakeKernel::default(), Wish::default());
     all.resume(Drains::new(60_000, &[]), FirstSeen::default());
-    all.fold(vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1", "10.1.0.2"])], None);
+    all.fold(vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1", "10.1.0.2"])], 0);
     all.turn(0).unwrap();
     let leaving = ("10.1.0.2:8080", *all.ledger().known().virtuals.keys().next().unwrap());
     let server = (leaving.1, leaving.0.parse().unwrap());
     all.kernel.open.insert(server, 3);
-    all.fold(vec![slice("web", &["10.1.0.1"])], None);
+    all.fold(vec![slice("web", &["10.1.0.1"])], 0);
     let turn = all.turn(1_000).unwrap();
     assert_eq!(lines(&turn), ["set destination tcp 10.96.0.1:80 -> 10.1.0.2:8080 weight 0"]);
     all.check_drains(2_000).unwrap();
@@ -310,43 +313,166 @@ fn a_leaving_server_drains_and_goes_when_it_is_idle() {
 #[test]
 fn a_service_that_goes_is_forgotten_everywhere() {
     let mut all = subject(FakeKernel::default(), Wish::default());
-    all.fold(two_services(), None);
+    all.fold(two_services(), 0);
     all.turn(0).unwrap();
-    all.fold(vec![Change::ServiceGone(ObjectName::new("shop", "web"))], None);
+    all.fold(vec![Change::ServiceGone(ObjectName::new("shop", "web"))], 0);
     all.turn(1).unwrap();
     assert_eq!(all.kernel.state.virtuals.len(), 1);
     assert_eq!(all.policies.forgotten, 1);
     assert!(all.decided(&ObjectName::new("shop", "web")).is_none());
 }
 
-/// A kernel whose look fails.
-struct Blind(FakeKernel);
+/// A kernel whose looks can be made to fail.
+struct Blind {
+    kernel: FakeKernel,
+    blind: bool,
+}
+
+fn unseen() -> ObserveError {
+    ObserveError { doing: "look".to_owned(), source: "nothing to see".into() }
+}
 
 impl Kernel for Blind {
     fn observe(&mut self) -> Result<weir_core::kernel::Observation, ObserveError> {
-        Err(ObserveError { doing: "look".to_owned(), source: "nothing to see".into() })
+        if self.blind { Err(unseen()) } else { self.kernel.observe() }
+    }
+
+    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+        if self.blind { Err(unseen()) } else { self.kernel.observe_table() }
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
-        self.0.apply(plan)
+        self.kernel.apply(plan)
     }
 
     fn connections(
         &mut self,
         of: &BTreeSet<weir_core::kernel::Server>,
     ) -> Result<BTreeMap<weir_core::kernel::Server, u64>, ObserveError> {
-        self.0.connections(of)
+        self.kernel.connections(of)
     }
+}
+
+fn blind() -> Reconciler<Blind, Wishes> {
+    let Subject { kernel, abilities, defaults, .. } =
+        subject(FakeKernel::default(), Wish::default());
+    let kernel = Blind { kernel, blind: true };
+    let mut all = Reconciler::new(Model::new("n"), kernel, Wishes::default(), abilities, defaults);
+    all.set_base(Some(Base::default()));
+    all.fold(two_services(), 0);
+    all
 }
 
 #[test]
 fn nothing_is_written_on_a_state_that_is_not_known() {
-    let Subject { kernel, abilities, defaults, .. } =
-        subject(FakeKernel::default(), Wish::default());
-    let mut all =
-        Reconciler::new(Model::new("n"), Blind(kernel), Wishes::default(), abilities, defaults);
-    all.fold(two_services(), None);
+    let mut all = blind();
     assert!(all.turn(0).is_err());
     assert!(all.has_work(), "the services stay touched");
-    assert_eq!(all.kernel.0.writes, 0);
+    assert_eq!(all.kernel.kernel.writes, 0);
+}
+
+#[test]
+fn a_look_out_of_caution_that_fails_keeps_what_was_certain() {
+    let mut all = blind();
+    all.kernel.blind = false;
+    all.turn(0).unwrap();
+    all.kernel.blind = true;
+    assert!(all.look().is_err() && all.look_at_table().is_err());
+    all.fold(vec![slice("web", &["10.1.0.9"])], 1);
+    assert_eq!(all.turn(1_000).unwrap().plan.len(), 3, "a change is written all the same");
+}
+
+#[test]
+fn a_surprise_is_looked_at_and_an_unknown_outcome_must_be() {
+    for (kind, must) in [(RefusalKind::Exists, false), (RefusalKind::Unknown, true)] {
+        let mut all = blind();
+        let refused = Operation::AddLocal("10.96.0.1".parse().unwrap());
+        all.kernel.blind = false;
+        all.kernel.kernel.refuse = vec![(refused, Refusal::new(kind, "no"))];
+        all.turn(0).unwrap();
+        assert!(all.has_work(), "{kind}: there is something to look at");
+        all.kernel.kernel.refuse.clear();
+        all.kernel.blind = true;
+        all.fold(vec![service("late", "10.96.0.3")], 1);
+        let turn = all.turn(10);
+        assert_eq!(turn.is_err(), must, "{kind}");
+        assert!(
+            turn.is_err() || turn.is_ok_and(|turn| turn.unseen.is_some()),
+            "{kind}: it is told"
+        );
+        all.kernel.blind = false;
+        assert!(!all.turn(1_000).unwrap().plan.is_empty(), "{kind}: tried again in time");
+        assert!(!all.has_work(), "{kind}");
+        let at = |address: &str| all.kernel.kernel.state.locals.contains(&address.parse().unwrap());
+        assert!(at("10.96.0.1") && at("10.96.0.3"), "{kind}");
+    }
+}
+
+#[test]
+fn what_was_refused_is_tried_at_once_when_somebody_asks() {
+    let refused = Operation::AddLocal("10.96.0.1".parse().unwrap());
+    let why = Refusal::new(RefusalKind::Other, "Invalid argument");
+    let kernel = FakeKernel { refuse: vec![(refused, why)], ..FakeKernel::default() };
+    let mut all = subject(kernel, Wish::default());
+    all.fold(two_services(), 0);
+    all.turn(0).unwrap();
+    assert!(all.turn(10).unwrap().refused.is_empty(), "it waits for its time");
+    all.retry_now();
+    assert_eq!(all.due(), Some(0));
+    assert_eq!(all.turn(20).unwrap().refused.len(), 1);
+}
+
+#[test]
+fn ages_of_endpoints_outlive_a_restart_however_many_slices_tell_of_them() {
+    let web = ObjectName::new("shop", "web");
+    let part = |number: u32, address: &str| {
+        let Change::Slice(mut it) = slice("web", &[address]) else { unreachable!() };
+        it.name = ObjectName::new("shop", format!("web-{number}"));
+        Change::Slice(it)
+    };
+    let objects = || {
+        let slices = [part(1, "10.1.0.1"), part(2, "10.1.0.2"), part(3, "10.1.0.3")];
+        [service("web", "10.96.0.1")].into_iter().chain(slices)
+    };
+    let ages = |all: &Subject, now| {
+        let age =
+            |last: u8| all.seen().age(&web, format!("10.1.0.{last}:8080").parse().unwrap(), now);
+        [1, 2, 3, 4].map(age)
+    };
+    let mut first = subject(FakeKernel::default(), Wish::default());
+    first.fold(objects().take(2).collect(), 10);
+    first.listed(None);
+    first.fold(objects().skip(2).collect(), 100);
+    assert_eq!(ages(&first, 130), [None, Some(30), Some(30), None]);
+
+    let mut second = subject(FakeKernel::default(), Wish::default());
+    let gone = ObjectName::new("shop", "gone");
+    let mut kept = first.seen().clone();
+    kept.note(&gone, &BTreeSet::from(["10.1.0.7:8080".parse().unwrap()]), Some(1));
+    second.resume(Drains::default(), kept);
+    for object in objects().chain([part(4, "10.1.0.4")]) {
+        second.fold(vec![object], 200);
+    }
+    second.listed(Some(200));
+    assert_eq!(ages(&second, 230), [None, Some(130), Some(130), Some(30)]);
+    assert_eq!(second.seen().age(&gone, "10.1.0.7:8080".parse().unwrap(), 230), None);
+    second.fold(vec![Change::SliceGone(ObjectName::new("shop", "web-2"))], 300);
+    assert_eq!(ages(&second, 330), [None, None, Some(230), Some(130)], "what goes is forgotten");
+}
+
+#[test]
+fn a_node_that_differs_in_nothing_of_weight_costs_nothing() {
+    let node = |taints: &[&str]| {
+        let taints = taints.iter().map(|it| (*it).to_owned()).collect();
+        let node =
+            weir_core::model::Node { name: "node-1".to_owned(), taints, ..Default::default() };
+        Change::Node(Box::new(node))
+    };
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.fold(two_services(), 0);
+    all.fold(vec![node(&[])], 0);
+    all.turn(0).unwrap();
+    all.fold(vec![node(&["node.kubernetes.io/unreachable"])], 1);
+    all.set_base(Some(Base::default()));
+    assert!(!all.has_work());
 }

@@ -100,7 +100,10 @@ pub fn explain<K: Kernel, P: Policies>(
     let ports: Vec<Port> = ports.collect();
     let not_served = decided.is_none().then(|| {
         let proxy = service.proxy_name.as_deref().unwrap_or("no proxy in particular");
-        format!("type {:?}, meant for {proxy}: not for this weir", service.kind)
+        match all.is_ours(service) {
+            true => "it is new and was not worked out yet: the next sync does".to_owned(),
+            false => format!("type {:?}, meant for {proxy}: not for this weir", service.kind),
+        }
     });
     Some(Explanation { service: name.to_string(), not_served, ports, objects: objects(all, name) })
 }

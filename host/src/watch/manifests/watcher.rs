@@ -53,10 +53,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks now, whether or not there was a sign of change.
-    pub fn rescan(&self) {
-        // A thread that has ended has nobody left to tell anything to.
-        drop(self.requests.send(Request::Rescan));
+    /// Looks now, whether or not there was a sign of change; [`Event::Rescanned`] follows what it
+    /// finds. False where the watching thread has ended.
+    pub fn rescan(&self) -> bool {
+        self.requests.send(Request::Rescan).is_ok()
     }
 }
 
@@ -106,6 +106,16 @@ pub fn watch_directory(
     Ok((Watch { requests }, outbox))
 }
 
+/// Why a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// A sign of change, or the period.
+    Time,
+    /// Somebody asked for a look and wants to know when it is done.
+    Asked,
+    End,
+}
+
 /// Nobody takes events any more.
 struct Unheard;
 
@@ -127,10 +137,14 @@ impl Eye {
             return;
         }
         while let Ok(longest) = pause {
-            if !self.wait(longest) {
+            let reason = self.wait(longest);
+            if reason == Reason::End {
                 return;
             }
             pause = self.look();
+            if reason == Reason::Asked && self.tell(Event::Rescanned).is_err() {
+                return;
+            }
         }
     }
 
@@ -169,8 +183,8 @@ impl Eye {
         Ok(next.min(self.settings.rescan))
     }
 
-    /// Waits for a reason to look; false when it is time to end.
-    fn wait(&mut self, longest: Duration) -> bool {
+    /// Waits for a reason to look, or to end.
+    fn wait(&mut self, longest: Duration) -> Reason {
         let planned = Instant::now() + longest;
         loop {
             let left = self.settle.next(planned).saturating_duration_since(Instant::now());
@@ -180,11 +194,12 @@ impl Eye {
                     self.settle.note(sign, Instant::now());
                     // A flood of signs must not keep the look away.
                     if left.is_zero() {
-                        return true;
+                        return Reason::Time;
                     }
                 }
-                Ok(Request::Rescan) | Err(RecvTimeoutError::Timeout) => return true,
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(Request::Rescan) => return Reason::Asked,
+                Err(RecvTimeoutError::Timeout) => return Reason::Time,
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return Reason::End,
             }
         }
     }

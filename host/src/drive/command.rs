@@ -1,0 +1,52 @@
+//! What the loop is told or asked, and what it shares with whoever answers probes.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use weir_core::net::ObjectName;
+use weir_link::NodeState;
+
+use crate::report::explain::Explanation;
+use crate::report::health::Health;
+use crate::report::metrics::Metrics;
+use crate::report::status::Status;
+use crate::watch;
+
+/// What the loop is told or asked.
+#[derive(Debug)]
+pub enum Command {
+    /// A source saw something.
+    Source(watch::Event),
+    /// Look at the sources and at the kernel, and write what differs, now; answers when it is done.
+    Sync(Sender<Result<(), String>>),
+    /// Others changed the rule set, or may have.
+    Look,
+    /// A policy's file may have changed.
+    Policies,
+    /// Links or addresses changed.
+    Node(Box<NodeState>),
+    /// Bring the metrics up to date that nobody counts as he goes.
+    Measure(Sender<()>),
+    /// What `weir status` shows.
+    Status(Sender<Box<Status>>),
+    /// What `weir explain` shows.
+    Explain(ObjectName, Sender<Option<Box<Explanation>>>),
+    /// End; traffic goes on.
+    Stop,
+}
+
+/// What the loop shares with whoever answers probes.
+#[derive(Clone)]
+pub struct Shared {
+    /// Health.
+    pub health: Arc<Mutex<Health>>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// Health, whatever a thread that panicked left of it.
+    pub fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

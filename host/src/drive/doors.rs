@@ -1,0 +1,78 @@
+//! What the loop asks of the kernel and of the policies beyond a turn.
+
+use weir_core::kernel::Kernel;
+use weir_core::state::{Base, VirtualKey};
+use weir_link::Sources;
+use weir_policy_host::PolicyStats;
+
+use crate::kernel::{LinuxKernel, words};
+use crate::policies::Chain;
+use crate::reconcile::Policies;
+
+/// The node's kernel. Errors are in words: the loop logs them.
+pub trait Machine: Kernel {
+    /// Says which base a look at the table is held against.
+    fn expect(&mut self, base: Base);
+
+    /// From now on connections from the node to a service come from these addresses. Says how many
+    /// routes were written again, and what the kernel refused.
+    fn repoint(&mut self, sources: Sources) -> (usize, Vec<String>);
+
+    /// Removes what an earlier run made local in the way that is not configured now; says what the
+    /// kernel refused.
+    fn tidy(&mut self) -> Vec<String>;
+
+    /// Whether somebody else may have changed the rule set since the last look at the table.
+    ///
+    /// # Errors
+    /// The kernel can't be asked.
+    fn rule_set_moved(&mut self) -> Result<bool, String>;
+
+    /// Whether a virtual service is there.
+    ///
+    /// # Errors
+    /// The kernel can't be asked.
+    fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String>;
+}
+
+impl Machine for LinuxKernel {
+    fn expect(&mut self, base: Base) {
+        Self::expect(self, base);
+    }
+
+    fn repoint(&mut self, sources: Sources) -> (usize, Vec<String>) {
+        let (written, errors) = Self::repoint(self, sources);
+        (written, errors.iter().map(|error| words(error)).collect())
+    }
+
+    fn tidy(&mut self) -> Vec<String> {
+        Self::tidy(self).iter().map(|error| words(error)).collect()
+    }
+
+    fn rule_set_moved(&mut self) -> Result<bool, String> {
+        Self::rule_set_moved(self).map_err(|error| words(&error))
+    }
+
+    fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String> {
+        Self::has_virtual(self, key).map_err(|error| words(&error))
+    }
+}
+
+/// The chain of policies, whose files may change.
+pub trait Reloads: Policies {
+    /// Looks at the files again. Says whether any other version runs now.
+    fn refresh(&mut self) -> bool;
+
+    /// Numbers and state of each policy, in the chain's order.
+    fn stats(&self) -> Vec<PolicyStats>;
+}
+
+impl Reloads for Chain {
+    fn refresh(&mut self) -> bool {
+        Self::refresh(self)
+    }
+
+    fn stats(&self) -> Vec<PolicyStats> {
+        Self::stats(self)
+    }
+}

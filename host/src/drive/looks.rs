@@ -1,0 +1,71 @@
+//! When the kernel is looked at beside the resync, and what a look that fails means.
+
+use std::time::Instant;
+
+use crate::kernel::words;
+
+use super::{ALIVE_EVERY, Drive, Machine, Reloads, millis};
+
+impl<K: Machine, P: Reloads> Drive<K, P> {
+    /// Looks at everything of ours. The error is in the log already.
+    pub(super) fn look(&mut self) -> Result<(), String> {
+        self.pace.looked(Instant::now());
+        let drift = self.all.drift();
+        let looked = self.all.look().map(drop).map_err(|error| words(&error));
+        self.looked(drift, &looked);
+        looked
+    }
+
+    /// Somebody changed the rule set, perhaps we. What they can have spoilt is our table.
+    pub(super) fn look_if_moved(&mut self) {
+        // The first look comes when it is known what is wanted, and is at everything.
+        if !self.synced {
+            return;
+        }
+        match self.all.kernel.rule_set_moved() {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => tracing::warn!(error, "can't ask who changed the rule set"),
+        }
+        let drift = self.all.drift();
+        let looked = self.all.look_at_table().map(drop).map_err(|error| words(&error));
+        self.looked(drift, &looked);
+    }
+
+    fn looked(&self, drift_before: u64, looked: &Result<(), String>) {
+        let objects = self.all.drift() - drift_before;
+        match looked {
+            Ok(()) if objects > 0 => {
+                self.shared.metrics.drift.inc_by(objects);
+                tracing::warn!(objects, "others changed what is ours; it is put right");
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.shared.metrics.looks_failed.inc();
+                tracing::error!(error, "can't look at the kernel; what is known of it counts");
+            }
+        }
+    }
+
+    /// Another program may have flushed IPVS, which no event tells.
+    pub(super) fn check_alive(&mut self) {
+        self.next_alive = Instant::now() + ALIVE_EVERY;
+        let Some(key) = self.all.ledger().known().virtuals.keys().next().copied() else { return };
+        match self.all.kernel.has_virtual(key) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::warn!(service = %key, "a virtual service of ours is gone; somebody else may have flushed IPVS");
+                // A look that fails is in the log; the service is asked for again soon.
+                drop(self.look());
+            }
+            Err(error) => tracing::warn!(error, "can't ask IPVS"),
+        }
+    }
+
+    pub(super) fn check_drains(&mut self) {
+        self.next_drains = Instant::now() + self.config.drain.interval.get();
+        if let Err(error) = self.all.check_drains(millis()) {
+            tracing::warn!(error = words(&error), "can't ask how busy ending servers are");
+        }
+    }
+}

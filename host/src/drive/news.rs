@@ -1,0 +1,137 @@
+//! What comes in is taken in: objects, the node's addresses, policies' files, and a wish to sync.
+
+use std::sync::mpsc::Sender;
+
+use weir_core::model::{Change, Touched};
+use weir_link::{NodeState, Sources};
+
+use crate::base::base;
+use crate::watch;
+
+use super::{Drive, Machine, Reloads, millis, seconds};
+
+impl<K: Machine, P: Reloads> Drive<K, P> {
+    pub(super) fn take_event(&mut self, event: watch::Event) {
+        match event {
+            watch::Event::Changes(changes) => self.take_changes(changes),
+            watch::Event::Synced => {
+                tracing::info!("every object was read once");
+                self.synced = true;
+                let first = self.keep.is_first_start();
+                self.all.listed((!first).then(|| millis() / 1000));
+                self.set_base();
+            }
+            watch::Event::Rescanned => self.rescanned(),
+            watch::Event::Report(report) => self.take_report(&report),
+        }
+    }
+
+    fn take_changes(&mut self, changes: Vec<Change>) {
+        let shows_node = changes.iter().any(|c| matches!(c, Change::Node(_) | Change::NodeGone(_)));
+        self.all.fold(changes, millis() / 1000);
+        if shows_node {
+            self.node_changed();
+        }
+        // What touches nothing waits for nothing: no turn would come and say that it is done.
+        if self.all.has_work() {
+            self.queued();
+        }
+    }
+
+    fn take_report(&mut self, report: &watch::Report) {
+        for problem in &report.appeared {
+            tracing::warn!(%problem, "an object is not as it should be");
+            self.problems.insert(problem.to_string(), ());
+        }
+        for problem in &report.mended {
+            tracing::info!(%problem, "mended");
+            self.problems.remove(&problem.to_string());
+        }
+        for kind in &report.ignored {
+            tracing::info!(kind, "weir has no use for objects of this kind");
+        }
+        self.shared.metrics.problems.set(i64::try_from(self.problems.len()).unwrap_or(i64::MAX));
+    }
+
+    fn node_changed(&mut self) {
+        if let Some(node) = self.all.model.node() {
+            self.shared.health().node(Some(node));
+        } else if self.synced {
+            self.shared.health().node(None);
+        }
+        self.set_base();
+        if let Some(state) = self.addresses.take() {
+            self.take_addresses(state);
+        }
+    }
+
+    /// What the table is like beyond services' elements: follows the configuration and the Node.
+    fn set_base(&mut self) {
+        let base = base(&self.config, &self.all.model);
+        self.all.kernel.expect(base.clone());
+        self.all.set_base(Some(base));
+    }
+
+    pub(super) fn take_addresses(&mut self, state: Box<NodeState>) {
+        let own = self.all.model.node().map(|node| node.addresses.clone()).unwrap_or_default();
+        let sources = Sources::choose(&state.view, &own, &[]);
+        if sources != self.sources {
+            self.sources = sources;
+            let (written, errors) = self.all.kernel.repoint(sources);
+            tracing::info!(
+                ?sources,
+                routes = written,
+                "node to service: the source address changed"
+            );
+            for error in errors {
+                tracing::warn!(error, "a route keeps its old source address");
+            }
+        }
+        self.addresses = Some(state);
+    }
+
+    pub(super) fn refresh_policies(&mut self) {
+        if self.all.policies.refresh() {
+            self.all.touch(Touched::all());
+            self.queued();
+        }
+    }
+
+    /// Somebody wants everything looked at now: policies' files, then objects, then the kernel.
+    /// Before the objects were all read once, the first turn is the answer.
+    pub(super) fn take_sync(&mut self, done: Sender<Result<(), String>>) {
+        if !self.synced {
+            self.sync_waits.push(done);
+            return;
+        }
+        self.refresh_policies();
+        if (self.rescan)() {
+            self.rescans.push_back(done);
+            return;
+        }
+        let kernel = self.look().map_or_else(|error| format!("; {error}"), |()| String::new());
+        // Whoever asked may have gone.
+        let _ = done.send(Err(format!(
+            "the source of services ended: what it told last stays in force until weir is started \
+             again{kernel}"
+        )));
+    }
+
+    /// The sources were looked at for the one who has waited longest.
+    fn rescanned(&mut self) {
+        let Some(done) = self.rescans.pop_front() else { return };
+        // What waits for a later try would make a lie of "synced".
+        self.all.retry_now();
+        match self.look() {
+            Ok(()) => self.sync_waits.push(done),
+            // Whoever asked may have gone.
+            Err(error) => drop(done.send(Err(format!("can't look at the kernel: {error}")))),
+        }
+    }
+
+    pub(super) fn queued(&mut self) {
+        let now = millis();
+        self.shared.health().queued(now);
+        self.shared.metrics.queued_last.set(seconds(now));
+    }
+}

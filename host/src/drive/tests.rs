@@ -1,0 +1,321 @@
+//! The loop against a kernel in memory: what it looks at, when, and whom it answers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+
+use weir_core::decision::Scheduler;
+use weir_core::kernel::{
+    FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, TableObservation,
+};
+use weir_core::model::{Change, Model, Namespace};
+use weir_core::net::ObjectName;
+use weir_core::plan::{Operation, Plan};
+use weir_core::state::{Base, VirtualKey};
+use weir_core::view::KernelAbilities;
+use weir_policy_host::PolicyStats;
+
+use super::*;
+use crate::reconcile::Defaults;
+use crate::reconcile::tests::{Wishes, service, slice, two_services};
+use crate::report::health::Health;
+use crate::report::metrics::Metrics;
+use crate::watch::Event;
+
+/// A node: a kernel that counts looks, and that others change.
+#[derive(Default)]
+struct Node {
+    kernel: FakeKernel,
+    moved: bool,
+    blind: bool,
+    looks: usize,
+    looks_at_table: usize,
+}
+
+impl Node {
+    fn see<T>(&self, seen: T) -> Result<T, ObserveError> {
+        let failed = || ObserveError { doing: "look".to_owned(), source: "nothing to see".into() };
+        if self.blind { Err(failed()) } else { Ok(seen) }
+    }
+}
+
+impl Kernel for Node {
+    fn observe(&mut self) -> Result<Observation, ObserveError> {
+        self.looks += 1;
+        let seen = self.kernel.observe()?;
+        self.moved &= self.blind;
+        self.see(seen)
+    }
+
+    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+        self.looks_at_table += 1;
+        let seen = self.kernel.observe_table()?;
+        self.moved &= self.blind;
+        self.see(seen)
+    }
+
+    fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
+        self.kernel.apply(plan)
+    }
+
+    fn connections(
+        &mut self,
+        of: &BTreeSet<Server>,
+    ) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        self.kernel.connections(of)
+    }
+}
+
+impl Machine for Node {
+    fn expect(&mut self, _: Base) {}
+
+    fn repoint(&mut self, _: Sources) -> (usize, Vec<String>) {
+        (0, Vec::new())
+    }
+
+    fn tidy(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn rule_set_moved(&mut self) -> Result<bool, String> {
+        Ok(self.moved)
+    }
+
+    fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String> {
+        Ok(self.kernel.state.virtuals.contains_key(&key))
+    }
+}
+
+impl Reloads for Wishes {
+    fn refresh(&mut self) -> bool {
+        self.refreshed += 1;
+        false
+    }
+
+    fn stats(&self) -> Vec<PolicyStats> {
+        Vec::new()
+    }
+}
+
+struct Subject {
+    drive: Drive<Node, Wishes>,
+    rescans: Arc<AtomicUsize>,
+    _dir: tempfile::TempDir,
+}
+
+/// A loop that has been told nothing yet, on a node whose kernel holds this.
+fn start(kernel: FakeKernel) -> Subject {
+    let defaults =
+        Defaults { dataplane: None, scheduler: Scheduler::Rr, proxy_name: None, cpus: 2 };
+    let abilities =
+        KernelAbilities { ipvs_schedulers: vec!["rr".to_owned()], ..KernelAbilities::default() };
+    let node = Node { kernel, ..Node::default() };
+    let policies = Wishes::default();
+    let all = Reconciler::new(Model::new("node-1"), node, policies, abilities, defaults);
+    let config = Config::default();
+    let shared = Shared {
+        health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),
+        metrics: Arc::new(Metrics::default()),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (keep, _, _) = Keep::open(dir.path(), 0);
+    let rescans = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&rescans);
+    let rescan = Box::new(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    let drive = Drive::new(all, config, shared, keep, Vec::new(), rescan);
+    Subject { drive, rescans, _dir: dir }
+}
+
+/// A loop that has written these services.
+fn running(objects: Vec<Change>) -> Subject {
+    let mut it = start(FakeKernel::default());
+    it.tell(Event::Changes(objects));
+    it.tell(Event::Synced);
+    it.wake();
+    assert!(it.drive.last.is_some(), "the first turn came");
+    it
+}
+
+impl Subject {
+    fn tell(&mut self, event: Event) {
+        self.drive.take(Command::Source(event));
+    }
+
+    /// What is due happens, as if the least time between two syncs had passed.
+    fn wake(&mut self) {
+        let config = &self.drive.config.sync;
+        let mut pace = Pace::new(config.min_sync_period.get(), config.sync_period.get());
+        if self.drive.last.is_some() {
+            pace.looked(Instant::now());
+        }
+        self.drive.pace = pace;
+        self.drive.wake();
+    }
+
+    fn sync(&mut self) -> Receiver<Result<(), String>> {
+        let (done, answer) = mpsc::channel();
+        self.drive.take(Command::Sync(done));
+        answer
+    }
+
+    fn node(&mut self) -> &mut Node {
+        &mut self.drive.all.kernel
+    }
+
+    fn looks(&mut self) -> (usize, usize) {
+        (self.node().looks, self.node().looks_at_table)
+    }
+
+    fn is_live_tomorrow(&self) -> bool {
+        self.drive.shared.health().live(millis() + 86_400_000).healthy
+    }
+}
+
+fn refused() -> (Operation, Refusal) {
+    let operation = Operation::AddLocal("10.96.0.1".parse().unwrap());
+    (operation, Refusal::new(RefusalKind::Other, "Invalid argument"))
+}
+
+#[test]
+fn a_change_that_touches_nothing_leaves_it_healthy() {
+    let mut it = running(two_services());
+    assert!(it.is_live_tomorrow());
+    let empty = Namespace { name: "empty".to_owned(), ..Namespace::default() };
+    it.tell(Event::Changes(vec![Change::Namespace(Box::new(empty))]));
+    it.wake();
+    assert!(it.is_live_tomorrow(), "nothing waits");
+    it.tell(Event::Changes(vec![slice("web", &["10.1.0.9"])]));
+    assert!(!it.is_live_tomorrow(), "work waits");
+    it.wake();
+    assert!(it.is_live_tomorrow(), "and is done");
+}
+
+#[test]
+fn a_foreign_change_of_the_rule_set_costs_a_look_at_our_table_alone() {
+    let mut it = running(two_services());
+    let right = it.node().kernel.state.clone();
+    let looks = it.looks();
+    it.drive.take(Command::Look);
+    assert_eq!(it.looks(), looks, "our own commits are no reason to look");
+    it.node().kernel.state.elements.clear();
+    it.node().moved = true;
+    it.drive.take(Command::Look);
+    assert_eq!(it.looks(), (looks.0, looks.1 + 1));
+    assert!(it.drive.all.drift() > 0);
+    it.wake();
+    assert_eq!(it.node().kernel.state, right);
+    assert_eq!(it.looks(), (looks.0, looks.1 + 1));
+}
+
+#[test]
+fn looks_that_fail_because_others_write_all_the_time_hold_up_no_change() {
+    let mut it = running(two_services());
+    (it.node().moved, it.node().blind) = (true, true);
+    it.drive.take(Command::Look);
+    it.tell(Event::Changes(vec![slice("web", &["10.1.0.9"])]));
+    it.wake();
+    let server = |it: &mut Subject, to: &str| {
+        let to = to.parse().unwrap();
+        it.node().kernel.state.virtuals.values().any(|it| it.destinations.contains_key(&to))
+    };
+    assert!(server(&mut it, "10.1.0.9:8080"));
+    assert!(it.is_live_tomorrow());
+}
+
+#[test]
+fn a_restart_writes_nothing_even_if_others_change_the_rule_set_meanwhile() {
+    let mut before = running(two_services());
+    let kernel = FakeKernel { writes: 0, ..before.node().kernel.clone() };
+    let mut it = start(kernel);
+    it.node().moved = true;
+    it.drive.take(Command::Look);
+    let answer = it.sync();
+    assert_eq!(it.looks(), (0, 0), "it isn't known yet what is wanted");
+    it.tell(Event::Changes(two_services()));
+    it.wake();
+    assert!(answer.try_recv().is_err(), "a sync waits for the first lists");
+    it.tell(Event::Synced);
+    it.wake();
+    assert_eq!(answer.try_recv(), Ok(Ok(())), "and is answered by the first turn");
+    assert_eq!((it.node().kernel.writes, it.looks()), (0, (1, 0)));
+}
+
+#[test]
+fn a_sync_asks_the_sources_first_and_tells_what_is_still_refused() {
+    let mut it = start(FakeKernel { refuse: vec![refused()], ..FakeKernel::default() });
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    let (refreshed, looks) = (it.drive.all.policies.refreshed, it.looks());
+    let [first, second] = [it.sync(), it.sync()];
+    assert_eq!(it.rescans.load(Ordering::Relaxed), 2, "manifests are read again");
+    assert_eq!(it.drive.all.policies.refreshed, refreshed + 2, "so are policies");
+    it.wake();
+    assert!(first.try_recv().is_err(), "what the source finds comes first");
+    it.tell(Event::Changes(vec![service("late", "10.96.0.3")]));
+    it.tell(Event::Rescanned);
+    it.wake();
+    let verdict = first.try_recv().unwrap().unwrap_err();
+    assert!(verdict.contains("refused 1 operations"), "{verdict}");
+    assert!(it.node().kernel.state.locals.contains(&"10.96.0.3".parse().unwrap()));
+    assert_eq!(it.looks().0, looks.0 + 1, "the kernel is looked at");
+    assert!(second.try_recv().is_err(), "each is answered for itself");
+    it.node().kernel.refuse.clear();
+    it.tell(Event::Rescanned);
+    it.wake();
+    assert_eq!(second.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn a_sync_that_can_not_see_says_so() {
+    let mut it = running(two_services());
+    let answer = it.sync();
+    it.node().blind = true;
+    it.tell(Event::Rescanned);
+    assert!(answer.try_recv().unwrap().unwrap_err().contains("can't look at the kernel"));
+    it.drive.rescan = Box::new(|| false);
+    let answer = it.sync();
+    assert!(answer.try_recv().unwrap().unwrap_err().contains("source of services ended"));
+}
+
+#[test]
+fn looks_put_off_no_chores() {
+    let mut it = running(two_services());
+    let refreshed = it.drive.all.policies.refreshed;
+    it.wake();
+    assert_eq!(it.drive.all.policies.refreshed, refreshed, "not before the period");
+    let due = it.drive.next_chores;
+    assert!(it.drive.look().is_ok());
+    assert!(it.drive.next_chores <= due && it.drive.next_wake() <= due);
+    it.drive.next_chores = Instant::now();
+    it.wake();
+    assert_eq!(it.drive.all.policies.refreshed, refreshed + 1);
+}
+
+#[test]
+fn a_conflict_is_shown_for_as_long_as_it_stands() {
+    let mut it = running(vec![service("web", "10.96.0.1"), service("api", "10.96.0.1")]);
+    let conflicts = |it: &Subject| it.drive.status().conflicts;
+    assert_eq!(conflicts(&it), ["tcp 10.96.0.1:80 belongs to shop/api; shop/web also wants it"]);
+    it.tell(Event::Changes(vec![service("other", "10.96.0.2")]));
+    it.wake();
+    assert_eq!(conflicts(&it).len(), 1, "an unrelated change is no news of it");
+    it.tell(Event::Changes(vec![Change::ServiceGone(ObjectName::new("shop", "api"))]));
+    it.wake();
+    assert_eq!(conflicts(&it), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_before_its_first_turn_is_explained_as_new() {
+    let mut it = running(two_services());
+    it.tell(Event::Changes(vec![service("late", "10.96.0.3")]));
+    let explained = |it: &Subject| {
+        let name = ObjectName::new("shop", "late");
+        explain(&it.drive.all, &name).unwrap().not_served
+    };
+    assert!(explained(&it).unwrap().contains("not worked out yet"));
+    it.wake();
+    assert_eq!(explained(&it), None);
+}

@@ -1,0 +1,121 @@
+//! One turn seen from outside: who waits for it, what is logged, counted and kept.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use weir_core::kernel::RefusalKind;
+
+use crate::kernel::words;
+use crate::reconcile::Turn;
+use crate::report::metrics::OperationLabels;
+use crate::report::status;
+
+use super::{Drive, Machine, Reloads, millis, seconds, warn_unkept};
+
+impl<K: Machine, P: Reloads> Drive<K, P> {
+    pub(super) fn turn(&mut self) {
+        let started = Instant::now();
+        let turned = self.all.turn(millis());
+        let took = started.elapsed();
+        self.pace.synced(Instant::now());
+        match turned {
+            Ok(turn) => self.turned(&turn, took),
+            Err(error) => {
+                self.shared.metrics.looks_failed.inc();
+                self.queued();
+                let error = words(&error);
+                tracing::error!(error, "nothing was written: the kernel's state can't be read");
+                self.answer_waits(&Err(format!("nothing was written: {error}")));
+            }
+        }
+    }
+
+    fn turned(&mut self, turn: &Turn, took: Duration) {
+        let now = millis();
+        // One object that the kernel won't have makes no unhealthy proxy: restarting it helps nobody.
+        if turn.refused.iter().all(|(_, why)| why.kind != RefusalKind::Unknown) {
+            self.shared.health().updated(now);
+        }
+        self.last = Some(status::Sync {
+            at: now,
+            microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            services: turn.services,
+            operations: turn.plan.len(),
+            refused: turn.refused.len(),
+        });
+        self.log_turn(turn, took);
+        self.measure(turn, took, now);
+        self.tidy();
+        self.save_drains();
+        let verdict = match turn.refused.len() {
+            0 => Ok(()),
+            refused => Err(format!("the kernel refused {refused} operations; see `weir status`")),
+        };
+        self.answer_waits(&verdict);
+    }
+
+    fn log_turn(&self, turn: &Turn, took: Duration) {
+        for operation in turn.plan.operations() {
+            tracing::debug!(%operation, "planned");
+        }
+        for (operation, refusal) in &turn.refused {
+            tracing::warn!(%operation, kind = refusal.kind.as_str(), reason = %refusal, "the kernel refused");
+        }
+        for conflict in &turn.conflicts {
+            tracing::warn!(key = %conflict.key, winner = %conflict.winner, loser = %conflict.loser, "two services want one address and port");
+        }
+        if let Some(error) = &turn.unseen {
+            self.shared.metrics.looks_failed.inc();
+            tracing::error!(
+                error = words(error),
+                "can't look at what surprised; what is known of the kernel counts"
+            );
+        }
+        if !turn.plan.is_empty() {
+            let (operations, refused) = (turn.plan.len(), turn.refused.len());
+            tracing::info!(services = turn.services, operations, refused, ?took, "synced");
+        }
+    }
+
+    fn measure(&self, turn: &Turn, took: Duration, now: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.sync_duration.observe(took.as_secs_f64());
+        metrics.sync_last.set(seconds(now));
+        let count = |operation, outcome, by| {
+            let labels = OperationLabels { operation, outcome };
+            metrics.operations.get_or_create(&labels).inc_by(by);
+        };
+        let refused: BTreeMap<_, _> =
+            turn.refused.iter().map(|(it, why)| (it.to_string(), why.kind)).collect();
+        for operation in turn.plan.operations() {
+            // Names are made only where something was refused at all.
+            let why = if refused.is_empty() { None } else { refused.get(&operation.to_string()) };
+            count(operation.kind(), why.map_or("done", |kind| kind.as_str()), 1);
+        }
+    }
+
+    /// After the first turn that worked, what another configuration had made local goes.
+    fn tidy(&mut self) {
+        if std::mem::replace(&mut self.tidied, true) {
+            return;
+        }
+        for error in self.all.kernel.tidy() {
+            tracing::warn!(error, "an earlier configuration's leftover can't be removed");
+        }
+    }
+
+    fn answer_waits(&mut self, verdict: &Result<(), String>) {
+        for done in self.sync_waits.drain(..) {
+            // Whoever asked may have gone.
+            let _ = done.send(verdict.clone());
+        }
+    }
+
+    fn save_drains(&mut self) {
+        let ending = self.all.drains().servers();
+        if ending != self.ending {
+            warn_unkept(self.keep.save_drains(self.all.drains()));
+            self.ending = ending;
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One turn: what is touched is worked out, planned and sent, and what was refused is learnt from.
+
+use std::collections::BTreeSet;
+
+use weir_core::compile::compile;
+use weir_core::decision::Scheduler;
+use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
+use weir_core::model::Touched;
+use weir_core::net::ObjectName;
+use weir_core::plan::Operation;
+use weir_core::state::{Element, KernelState, Key, VirtualKey};
+
+use super::{Policies, Reconciler, Turn};
+
+impl<K: Kernel, P: Policies> Reconciler<K, P> {
+    /// One turn: works out what is touched, and makes the kernel match.
+    ///
+    /// # Errors
+    /// The state was not certain and could not be looked at. Nothing was written; what is touched
+    /// stays touched.
+    pub fn turn(&mut self, now: u64) -> Result<Turn, ObserveError> {
+        let unseen = self.make_sure()?;
+        let names = self.take_touched(now);
+        for name in &names {
+            let keys = self.work_out(name, now);
+            self.keys.extend(keys);
+        }
+        self.keys.extend(self.retries.due_by(now));
+        let keys = std::mem::take(&mut self.keys);
+        let plan = self.ledger.plan(&keys, &mut self.drains, now);
+        let outcomes = self.kernel.apply(&plan);
+        let refused = self.ledger.settle(&plan, &outcomes);
+        self.retries.settle(&keys, &plan, &outcomes, now);
+        self.learn(&refused);
+        let conflicts = self.ledger.conflicts(&keys);
+        Ok(Turn { services: names.len(), plan, refused, conflicts, unseen })
+    }
+
+    fn take_touched(&mut self, now: u64) -> BTreeSet<ObjectName> {
+        let Touched { all, mut services } = std::mem::take(&mut self.touched);
+        if all {
+            services.extend(self.model.services().map(|service| service.name.clone()));
+            services.extend(self.ledger.services().cloned());
+        }
+        for (name, again) in &mut self.again {
+            if again.at.is_some_and(|at| at <= now) {
+                again.evaluation += 1;
+                services.insert(name.clone());
+            }
+        }
+        services
+    }
+
+    /// What a refusal teaches: a surprise is looked at, a missing scheduler is not asked for again,
+    /// what turned out to be somebody else's is taken out of the register.
+    fn learn(&mut self, refused: &[(Operation, Refusal)]) {
+        for (operation, refusal) in refused {
+            match (refusal.kind, operation) {
+                (RefusalKind::Unknown, _) => self.certain = false,
+                (RefusalKind::NotFound | RefusalKind::Exists, _) => self.surprised = true,
+                (
+                    RefusalKind::Unsupported,
+                    Operation::AddVirtual(key, how) | Operation::SetVirtual(key, how),
+                ) => {
+                    self.lacks(*key, how.scheduler);
+                }
+                (RefusalKind::Foreign, Operation::AddVirtual(key, _)) => {
+                    self.keys.insert(Key::Element(Element::Service(*key)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn lacks(&mut self, key: VirtualKey, scheduler: Scheduler) {
+        let there = &mut self.abilities.ipvs_schedulers;
+        there.retain(|name| name != scheduler.as_str());
+        self.touched.services.extend(self.ledger.wanting(Key::Virtual(key)));
+        self.show_node();
+    }
+
+    fn work_out(&mut self, name: &ObjectName, now: u64) -> BTreeSet<Key> {
+        let ours = self.model.service(name).filter(|service| self.is_ours(service));
+        let Some(service) = ours.cloned() else {
+            self.again.remove(name);
+            for port in self.decided.remove(name).unwrap_or_default().keys() {
+                self.policies.forget(name, *port);
+            }
+            return self.ledger.claim(name, None, KernelState::default());
+        };
+        let decided = self.decide(&service, now);
+        let decisions = decided.iter().map(|(port, it)| (*port, it.decision.clone())).collect();
+        let state = compile(&self.model, &service, &decisions);
+        let soonest = decided.values().filter_map(|it| it.decision.re_evaluate.as_ref());
+        let seconds = soonest.map(|chosen| u64::from(chosen.value.get())).min();
+        let again = self.again.entry(name.clone()).or_default();
+        again.at = seconds.map(|seconds| now + seconds * 1000);
+        if again.at.is_none() && again.evaluation == 0 {
+            self.again.remove(name);
+        }
+        self.decided.insert(name.clone(), decided);
+        self.ledger.claim(name, service.created, state)
+    }
+}

@@ -52,7 +52,7 @@ struct File {
 ///
 /// A document that can't be read, an object that is refused, and one of which a part that carries
 /// traffic had to be left out, leave the earlier version in use.
-/// While a file may be meant to hold more than can be seen in it ([`Parsed::unknown`]), no object
+/// While a file may be meant to hold more than can be seen in it (`Parsed::unknown`), no object
 /// of it is taken away.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {

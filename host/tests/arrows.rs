@@ -98,6 +98,7 @@ const KERNEL: &[&str] = &[
     "host/src/app.rs",
     "host/src/app/",
     "host/src/drive.rs",
+    "host/src/drive/",
 ];
 const KERNEL_WHY: &str = "netlink's words end in host/src/kernel; app and drive only wire it up";
 

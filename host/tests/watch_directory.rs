@@ -265,7 +265,7 @@ fn a_look_on_request_and_the_end() {
     fs::write(folder.path().join("a.yaml"), service("a", 1)).unwrap();
     assert!(taker.watch.as_ref().unwrap().rescan());
     taker.until("the answer", |taker| taker.rescanned == 1);
-    assert_eq!(taker.ports.get("Service shop/a"), Some(&1), "told before: {:?}", taker.ports);
+    assert_eq!(taker.ports.get("Service default/a"), Some(&1), "told before: {:?}", taker.ports);
     taker.watch = None;
     let start = Instant::now();
     while taker.events.try_recv() != Err(TryRecvError::Disconnected) {

@@ -40,6 +40,8 @@ for n in 10 11 12; do check "s$n: the leaving server has weight 0" settles "10.9
 check_equal "new connections go to the other" "pod2=4" "$(split client 10.96.0.10:80 --count 4)"
 check_equal "status tells of all three" 3 "$(status_of '.draining | length')"
 check_equal "held connections live" "2 2 2" "$(held 10) $(held 11) $(held 12)"
+check_equal "plan knows that they end" "nothing to do" \
+  "$(weir plan --config /tmp/weir.yaml --manifests "$manifests" --node-name guest)"
 
 service dns 10.96.0.20 53/UDP 5353 10.1.0.12
 udp() { ipvsadm -Sn | awk '$1 == "-a" && $2 == "-u" {print $5 "=" $8}' | paste -sd' '; }

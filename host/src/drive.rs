@@ -35,6 +35,9 @@ pub type Rescan = Box<dyn Fn() -> bool + Send>;
 /// How often a service of our own is looked for: a loss that no event tells of is found within this.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// The least time between two writings of policies' last good answers.
+const KEEP_ANSWERS_EVERY: Duration = Duration::from_secs(10);
+
 /// The loop's state beside the reconciler.
 pub struct Drive<K, P> {
     all: Reconciler<K, P>,
@@ -56,6 +59,9 @@ pub struct Drive<K, P> {
     next_alive: Instant,
     next_drains: Instant,
     next_chores: Instant,
+    next_answers: Instant,
+    /// What of the policies' last good answers is kept: see [`Reloads::learned`].
+    learned: u64,
     /// Who wants to know when the sources were looked at and all is written, in order.
     rescans: VecDeque<Sender<Result<(), String>>>,
     /// Who waits for the next turn only.
@@ -93,6 +99,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             next_alive: now,
             next_drains: now,
             next_chores: now,
+            next_answers: now,
+            learned: 0,
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
         }
@@ -187,9 +195,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if work && now >= self.pace.sync_at(now) {
             self.turn();
         }
+        if now >= self.next_answers {
+            self.next_answers = now + KEEP_ANSWERS_EVERY;
+            self.save_answers();
+        }
     }
 
-    fn save(self) {
+    fn save(mut self) {
+        self.save_answers();
         warn_unkept(self.keep.save_drains(self.all.drains()));
         // Before everything was read once, what an earlier run kept is still there and still holds.
         if self.synced {

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
 use weir_core::kernel::{
     Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Server, TableObservation,
+    Traffic,
 };
 use weir_core::plan::{Operation, Plan, Stage};
 use weir_core::state::{Base, Element, KernelState, VirtualKey};
@@ -28,7 +29,7 @@ use weir_nft::{Nftables, Socket, TableState};
 use followed::Followed;
 use locals::Locals;
 use table::{Sets, table};
-use virtuals::{chain, found, refusal, request, service_key, virtual_key};
+use virtuals::{carried, chain, found, refusal, request, service_key, virtual_key};
 
 pub use locals::{DUMMY, How};
 
@@ -347,6 +348,17 @@ impl Kernel for LinuxKernel {
         };
         let open = open.map_err(|error| failed("read connections", error))?;
         Ok(open.into_iter().filter(|(server, _)| of.contains(server)).collect())
+    }
+
+    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(None) };
+        let key = service_key(of);
+        let read = ipvs.service(&key).and_then(|it| Ok((it, ipvs.destinations(&key)?)));
+        match read {
+            Ok((service, destinations)) => Ok(Some(carried(&service.stats, &destinations))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(failed("read the traffic of a virtual service", error)),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use weir_policy_host::{
 };
 
 use crate::config::{Config, PolicyLimits};
+use crate::keep::Answer;
 use crate::reconcile::{Policies, Question};
 
 pub use files::{FileWatch, watch_files};
@@ -27,7 +29,7 @@ pub struct Chain {
 /// Failures that were told already: each is told once, until the policy answers again.
 #[derive(Default)]
 struct Said {
-    failing: std::collections::BTreeSet<(Arc<str>, &'static str)>,
+    failing: BTreeSet<(Arc<str>, &'static str)>,
 }
 
 impl Chain {
@@ -59,6 +61,37 @@ impl Chain {
         changes.iter().any(|change| matches!(change, Change::Loaded { .. }))
     }
 
+    /// How often a last good answer came, changed or went: the same number, nothing to keep anew.
+    #[must_use]
+    pub fn learned(&self) -> u64 {
+        self.set.learned()
+    }
+
+    /// The last good answers for these service ports, to be kept over a restart.
+    #[must_use]
+    pub fn last_good<'a>(
+        &self,
+        known: impl Iterator<Item = (&'a ObjectName, PortKey)>,
+    ) -> Vec<Answer> {
+        let known: BTreeSet<Arc<str>> = known.map(|(name, port)| name_of(name, port)).collect();
+        let all = self.set.last_good().into_iter();
+        let all = all.filter(|(_, service_port, _)| known.contains(service_port));
+        all.map(|(policy, service_port, wish)| {
+            let (policy, service_port) = (policy.to_string(), service_port.to_string());
+            Answer { policy, service_port, wish }
+        })
+        .collect()
+    }
+
+    /// Takes over the last good answers of an earlier run. They stand in for a policy that fails and
+    /// are checked as any answer is.
+    pub fn restore(&self, known: Vec<Answer>) {
+        self.set.restore(known.into_iter().map(|it| {
+            let Answer { policy, service_port, wish } = it;
+            (policy.into(), service_port.into(), wish)
+        }));
+    }
+
     /// Numbers and state of each policy, in the chain's order.
     #[must_use]
     pub fn stats(&self) -> Vec<PolicyStats> {
@@ -76,7 +109,7 @@ impl Policies for Chain {
             slices: revisions.slices,
             evaluation: question.evaluation,
         };
-        let answers = self.set.decide(&key, || (question.view)());
+        let answers = self.set.decide(&key, |wants| (question.view)(wants));
         self.said.note(&answers, &key.service_port);
         answers
     }
@@ -151,5 +184,15 @@ fn tell(changes: &[Change]) {
                 tracing::info!(%policy, "policy file is again the one that runs");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_s_limits_are_the_sandbox_s_where_nothing_is_set() {
+        assert_eq!(limits(&PolicyLimits::default()), Limits::default());
     }
 }

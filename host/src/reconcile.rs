@@ -6,6 +6,7 @@
 mod ask;
 mod looks;
 mod retries;
+mod traffic;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,9 +25,10 @@ use weir_core::seen::FirstSeen;
 use weir_core::sight;
 use weir_core::state::{Base, Key};
 use weir_core::view::{KernelAbilities, Node, ServiceView};
-use weir_policy_host::Answers;
+use weir_policy_host::{Answers, Wants};
 
 use retries::Retries;
+use traffic::Meters;
 
 /// What is asked of the chain of policies.
 pub struct Question<'a> {
@@ -38,8 +40,8 @@ pub struct Question<'a> {
     pub revisions: Revisions,
     /// How often a policy's wish to be asked again came true.
     pub evaluation: u64,
-    /// Builds the view, where no remembered answer will do.
-    pub view: &'a dyn Fn() -> ServiceView,
+    /// Builds the view, where no remembered answer will do, with the changing inputs that are wanted.
+    pub view: &'a dyn Fn(Wants) -> ServiceView,
 }
 
 /// The chain of policies, as the reconciler knows it.
@@ -89,6 +91,8 @@ pub struct Turn {
     pub conflicts: Vec<Conflict>,
     /// Why a surprise of the turn before could not be looked at. What is known held all the same.
     pub unseen: Option<ObserveError>,
+    /// Service ports whose traffic a policy wants to see and the kernel couldn't tell, each with why.
+    pub unmeasured: Vec<String>,
 }
 
 /// When a service is to be asked about again, and how often it was.
@@ -96,6 +100,8 @@ pub struct Turn {
 struct Again {
     evaluation: u64,
     at: Option<u64>,
+    /// When a policy that failed, or wasn't asked, for a reason that passes is tried again.
+    retry: Option<u64>,
 }
 
 /// All that is known and wanted on this node.
@@ -113,6 +119,7 @@ pub struct Reconciler<K, P> {
     defaults: Defaults,
     decided: BTreeMap<ObjectName, BTreeMap<PortKey, Decided>>,
     again: BTreeMap<ObjectName, Again>,
+    meters: Meters,
     touched: Touched,
     keys: BTreeSet<Key>,
     retries: Retries,
@@ -143,6 +150,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             seen: FirstSeen::default(),
             decided: BTreeMap::new(),
             again: BTreeMap::new(),
+            meters: Meters::default(),
             touched: Touched::default(),
             keys: BTreeSet::new(),
             retries: Retries::default(),
@@ -228,7 +236,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// asked again (milliseconds since 1970).
     #[must_use]
     pub fn due(&self) -> Option<u64> {
-        self.again.values().filter_map(|it| it.at).chain(self.retries.due()).min()
+        let again = self.again.values().flat_map(|it| [it.at, it.retry]).flatten();
+        again.chain(self.retries.due()).min()
     }
 
     /// Shows the policies the node as it is now.
@@ -259,6 +268,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     #[must_use]
     pub fn decided(&self, service: &ObjectName) -> Option<&BTreeMap<PortKey, Decided>> {
         self.decided.get(service)
+    }
+
+    /// The service ports that were decided on.
+    pub fn decided_ports(&self) -> impl Iterator<Item = (&ObjectName, PortKey)> {
+        self.decided.iter().flat_map(|(name, ports)| ports.keys().map(move |port| (name, *port)))
     }
 
     /// How many service ports a dataplane carries.

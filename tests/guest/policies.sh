@@ -113,12 +113,22 @@ check_equal "traffic goes on" "pod1=6 pod2=2 pod3=1" "$(split client 10.96.0.10:
 annotations='weir.dev/scheduler: sh' service web 10.96.0.10 80 8080 "$three"
 check "with less to do it answers again" is 10.96.0.10:80 sh
 
-# A start with a broken file: the others of the chain decide, until it is better.
+# A start with a broken file: its last good answers stand. Without any (a reboot clears /run) the
+# others of the chain decide, until it is better.
 stop "$weir"
 echo "no policy again" >$policy
+virtuals >/tmp/before
 start_weir --config /tmp/weir.yaml
 check "weir starts with a broken policy" has_synced
 check "status says so" has_problem "not WebAssembly"
+check_equal "its last good answers stand, for every service" "$(cat /tmp/before)" "$(virtuals)"
+check "explain says so" bash -c 'weir explain shop/web | grep -E "balance said: failed \(not-loaded\).*last good answer stands"'
+check "metrics count what stood in" bash -c \
+  'curl -sf http://127.0.0.1:10249/metrics | grep -E "^weir_policy_stand_ins_total.*balance.* [1-9]"'
+stop "$weir"
+rm /run/weir/last-good.json
+start_weir --config /tmp/weir.yaml
+check "weir starts with a broken policy and no answers of an earlier run" has_synced
 check_equal "the next one decides" lc "$(how 10.96.0.10:80)"
 replace cat "$WEIR_POLICIES/annotations.wasm"
 check "a better file is taken without a restart" is 10.96.0.10:80 sh

@@ -97,6 +97,23 @@ pub struct ObserveError {
 /// A virtual service and one of its destinations.
 pub type Server = (VirtualKey, SocketAddr);
 
+/// What a virtual service has carried since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+}
+
 /// The kernel, as the reconciler knows it.
 pub trait Kernel {
     /// Looks at all that is ours. An error is an error, never an empty state.
@@ -111,6 +128,9 @@ pub trait Kernel {
     /// Connections, active and inactive, of these servers. Servers that the kernel lacks are left out.
     fn connections(&mut self, of: &BTreeSet<Server>)
     -> Result<BTreeMap<Server, u64>, ObserveError>;
+
+    /// What one virtual service has carried; `None` where there is none.
+    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError>;
 }
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
@@ -187,6 +207,8 @@ pub struct FakeKernel {
     pub foreign: BTreeSet<VirtualKey>,
     /// Open connections by server.
     pub open: BTreeMap<Server, u64>,
+    /// What virtual services have carried; nothing for those that aren't named.
+    pub traffic: BTreeMap<VirtualKey, Traffic>,
     /// Refuses these with their refusal, once each time they come.
     pub refuse: Vec<(Operation, Refusal)>,
     /// How many operations it was sent.
@@ -217,6 +239,11 @@ impl Kernel for FakeKernel {
             self.state.virtuals.get(key).is_some_and(|it| it.destinations.contains_key(to))
         });
         Ok(there.map(|server| (*server, self.open.get(server).copied().unwrap_or(0))).collect())
+    }
+
+    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
+        let there = self.state.virtuals.contains_key(&of);
+        Ok(there.then(|| self.traffic.get(&of).copied().unwrap_or_default()))
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a policy gets to see of one service port: the view, built from the model. Pure.
 
+use crate::decision::{Decision, Offload, SchedulerFlags};
 use crate::eligible::{Candidate, candidates};
 use crate::model::{Model, Service, ServicePort, ServiceType, Tags, TrafficPolicy};
 use crate::seen::FirstSeen;
 use crate::view;
-use crate::wish::Wish;
+use crate::wish::{self, Wish};
 
 /// Annotations that controllers and clients rewrite all the time and that say nothing about balancing.
 const NOISE: [&str; 2] = [
@@ -53,6 +54,36 @@ pub fn view_of(
         node: node(model, beside.kernel, beside.cpus),
         counters: beside.counters,
         previous: beside.previous.clone(),
+        attributes: view::Attributes::new(),
+    }
+}
+
+/// A decision in the words of policies, as they see the one in force. What was said to operators is
+/// no part of it.
+#[must_use]
+pub fn in_force(decision: &Decision) -> Wish {
+    let Decision { dataplane, scheduler, flags, weights, offload, affinity, .. } = decision;
+    let SchedulerFlags { fallback, port } = flags.value;
+    let flags = [(fallback, "fallback"), (port, "port")].into_iter().filter(|(on, _)| *on);
+    let weight = |(to, weight): (&std::net::SocketAddr, &crate::decision::Chosen<_>)| {
+        let crate::state::Weight(weight) = weight.value;
+        wish::Weight { address: to.ip().to_string(), port: to.port(), weight }
+    };
+    Wish {
+        dataplane: Some(dataplane.value.to_string()),
+        scheduler: Some(scheduler.value.to_string()),
+        scheduler_flags: Some(
+            flags.map(|(_, flag)| format!("{}-{flag}", scheduler.value)).collect(),
+        ),
+        weights: Some(weights.iter().map(weight).collect()),
+        offload: Some(match offload.value {
+            Offload::Never => wish::Offload::Never,
+            Offload::After(packets) => wish::Offload::After(packets.get()),
+        }),
+        interfaces: decision.interfaces.as_ref().map(|chosen| chosen.value.clone()),
+        affinity_seconds: Some(affinity.value.map_or(0, std::num::NonZeroU32::get)),
+        re_evaluate_after_seconds: decision.re_evaluate.as_ref().map(|it| it.value.get()),
+        note: None,
         attributes: view::Attributes::new(),
     }
 }

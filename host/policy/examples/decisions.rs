@@ -54,7 +54,7 @@ fn decide(set: &PolicySet, service_ports: u32, endpoints: u32) -> Outcome {
     let view_of = |number: usize| view(u32::try_from(number).unwrap_or(u32::MAX), endpoints);
     let (warm_up, measured) = keys.split_at(WARM_UP as usize);
     for (number, key) in warm_up.iter().enumerate() {
-        answered(&set.decide(key, || view_of(number)), false)?;
+        answered(&set.decide(key, |_| view_of(number)), false)?;
     }
     // The views are made before: only asking is measured.
     let mut views: Vec<ServiceView> =
@@ -63,10 +63,12 @@ fn decide(set: &PolicySet, service_ports: u32, endpoints: u32) -> Outcome {
         measured
             .iter()
             .zip(views.drain(..))
-            .try_for_each(|(key, view)| answered(&set.decide(key, || view), false))
+            .try_for_each(|(key, view)| answered(&set.decide(key, |_| view), false))
     })?;
     measure("cached", || {
-        measured.iter().try_for_each(|key| answered(&set.decide(key, ServiceView::default), true))
+        measured
+            .iter()
+            .try_for_each(|key| answered(&set.decide(key, |_| ServiceView::default()), true))
     })?;
     let tally = set.stats().remove(0).tally;
     let asked = tally.decisions + tally.refusals;

@@ -3,6 +3,7 @@
 //! Pure: values only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_core::wish::{Refusal, Wish};
 
@@ -44,4 +45,7 @@ pub struct Answers {
     pub failures: Vec<Failure>,
     /// Whether no guest was asked: nothing can differ from the last time.
     pub from_cache: bool,
+    /// When to ask again although nothing changed: a policy failed, or wasn't asked, for a reason
+    /// that passes.
+    pub ask_again: Option<Duration>,
 }

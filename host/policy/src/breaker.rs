@@ -10,9 +10,9 @@ pub(crate) struct Breaker {
 }
 
 impl Breaker {
-    /// Whether the policy is not to be asked now.
-    pub(crate) fn is_open(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
+    /// How much longer the policy is not to be asked; `None` when it may be.
+    pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
     /// Notes how an evaluation ended; `true` when the policy is suspended by this one.
@@ -41,7 +41,7 @@ mod tests {
         let rest = Duration::from_secs(60);
         let mut note = |costly, seconds| {
             let now = start + Duration::from_secs(seconds);
-            (breaker.note(costly, 2, rest, now), breaker.is_open(now))
+            (breaker.note(costly, 2, rest, now), breaker.rest(now).is_some())
         };
         assert_eq!(note(true, 0), (false, false));
         assert_eq!(note(false, 1), (false, false));
@@ -49,6 +49,15 @@ mod tests {
         assert_eq!(note(true, 3), (true, true));
         assert_eq!(note(true, 70), (true, true), "one more is enough after the rest");
         assert_eq!(note(false, 140), (false, false));
-        assert!(!breaker.is_open(start + Duration::from_secs(140)));
+        assert_eq!(breaker.rest(start + Duration::from_secs(140)), None);
+    }
+
+    #[test]
+    fn it_tells_how_long_the_rest_lasts() {
+        let (mut breaker, start) = (Breaker::default(), Instant::now());
+        breaker.note(true, 1, Duration::from_secs(60), start);
+        let rest = |seconds| breaker.rest(start + Duration::from_secs(seconds));
+        assert_eq!(rest(18), Some(Duration::from_secs(42)));
+        assert_eq!((rest(60), rest(61)), (None, None));
     }
 }

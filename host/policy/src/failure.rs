@@ -7,6 +7,10 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::PolicyName;
+use crate::text::clip;
+
+/// Longest text out of a component that an error repeats, in bytes.
+const QUOTED: usize = 512;
 
 /// Why an evaluation gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,10 +132,10 @@ pub enum LoadError {
     #[error("the component is cut off after {0} bytes: copy it again")]
     Truncated(usize),
     /// A component that breaks WebAssembly's rules.
-    #[error("not a valid component: {0}")]
+    #[error("not a valid component: {}", clip(.0, QUOTED))]
     Malformed(String),
     /// A component that is no policy.
-    #[error("not a weir policy: it doesn't export {missing}; it exports {exports}")]
+    #[error("not a weir policy: it doesn't export {missing}; it exports {}", clip(exports, QUOTED))]
     WrongWorld {
         /// The interface that is missing.
         missing: String,
@@ -139,7 +143,7 @@ pub enum LoadError {
         exports: String,
     },
     /// A policy of an interface version that this weir doesn't have.
-    #[error("built for {found}, but this weir knows {known}")]
+    #[error("built for {}, but this weir knows {known}", clip(found, QUOTED))]
     UnknownVersion {
         /// The interface that the component exports.
         found: String,
@@ -147,13 +151,13 @@ pub enum LoadError {
         known: String,
     },
     /// It imports what the sandbox doesn't have, and not from WASI.
-    #[error("it imports {0}, which policies don't get")]
+    #[error("it imports {}, which policies don't get", clip(.0, QUOTED))]
     UnknownImport(String),
     /// The right names with other types.
-    #[error("its interface differs from weir's: {0}")]
+    #[error("its interface differs from weir's: {}", clip(.0, QUOTED))]
     WrongType(String),
     /// The compiler refused it.
-    #[error("compile: {0}")]
+    #[error("compile: {}", clip(.0, QUOTED))]
     Compile(String),
     /// The policy refused its configuration.
     #[error("refuses its configuration: {0}")]
@@ -199,4 +203,27 @@ pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_component_says_is_repeated_without_control_characters_and_not_at_length() {
+        let evil = || format!("\u{1b}[2J\u{202e}\u{9b}31m{}", "x".repeat(4096));
+        let errors = [
+            LoadError::Malformed(evil()),
+            LoadError::WrongWorld { missing: "it".into(), exports: evil() },
+            LoadError::UnknownVersion { found: evil(), known: "it".into() },
+            LoadError::UnknownImport(evil()),
+            LoadError::WrongType(evil()),
+            LoadError::Compile(evil()),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.len() < 700, "{}: {} bytes", error.kind(), text.len());
+            assert_eq!(text, crate::plain(&text), "{}", error.kind());
+        }
+    }
 }

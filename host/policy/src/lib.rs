@@ -12,7 +12,7 @@
 //! let sandbox = Sandbox::new(SandboxConfig::default())?;
 //! let (set, _changes) = PolicySet::load(sandbox, vec![PolicySpec::file("lc.wasm")], node);
 //! let key = RevisionKey::first("default/web:http");
-//! let answers = set.decide(&key, || view);
+//! let answers = set.decide(&key, |_| view);
 //! # Ok(()) }
 //! ```
 
@@ -50,6 +50,7 @@ pub use meter::{Level, LogLine, Said};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use set::{Change, Groups, PolicySet, PolicySpec};
 pub use stats::{LoadProblem, PolicyStats, RunningPolicy, Tally};
+pub use text::plain;
 pub use wants::Wants;
 
 /// Name of a policy in the chain, unique there.

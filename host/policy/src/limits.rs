@@ -50,6 +50,11 @@ pub struct Limits {
     pub costly_failures: u32,
     /// How long a policy stays suspended, unless its file or configuration changes before.
     pub suspension: Duration,
+    /// How long a service port waits after a failure that another try could mend, before its
+    /// policies are asked again; doubled with each such failure in a row.
+    pub retry_first: Duration,
+    /// The longest such wait.
+    pub retry_last: Duration,
 }
 
 impl Default for Limits {
@@ -74,6 +79,8 @@ impl Default for Limits {
             cached_decisions: 65_536,
             costly_failures: 8,
             suspension: Duration::from_secs(60),
+            retry_first: Duration::from_secs(5),
+            retry_last: Duration::from_secs(300),
         }
     }
 }
@@ -86,10 +93,29 @@ impl Limits {
         self.fuel.saturating_add(extra)
     }
 
+    /// How long to wait after so many failures in a row that another try could mend.
+    #[must_use]
+    pub fn retry_after(&self, failures: u32) -> Duration {
+        let factor = 2u32.saturating_pow(failures.saturating_sub(1));
+        self.retry_first.saturating_mul(factor).min(self.retry_last)
+    }
+
     /// Bytes of an answer with so many endpoints in view.
     #[must_use]
     pub fn answer_bytes_for(&self, endpoints: usize) -> usize {
         let extra = self.answer_bytes_per_endpoint.saturating_mul(endpoints);
         self.answer_bytes.saturating_add(extra)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_last() {
+        let limits = Limits::default();
+        let seconds = [1, 2, 3, 6, 7, 40].map(|n| limits.retry_after(n).as_secs());
+        assert_eq!(seconds, [5, 10, 20, 160, 300, 300]);
     }
 }

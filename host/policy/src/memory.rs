@@ -36,17 +36,21 @@ pub(crate) enum Reply {
 struct Entry {
     kept: Option<(Stamp, Reply)>,
     last_good: Option<Arc<Wish>>,
+    /// Failures in a row that another try could mend.
+    passing: u32,
 }
 
 /// Answers by service port.
 pub(crate) struct Memory {
     entries: LruCache<Arc<str>, Entry>,
+    /// How often a last good answer came, changed or went.
+    learned: u64,
 }
 
 impl Memory {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: LruCache::new(capacity) }
+        Self { entries: LruCache::new(capacity), learned: 0 }
     }
 
     /// What was said about exactly these inputs.
@@ -60,7 +64,12 @@ impl Memory {
         self.entries.peek(service_port)?.last_good.clone()
     }
 
-    /// All last good answers.
+    /// How often a last good answer came, changed or went: the same number, the same answers.
+    pub(crate) fn learned(&self) -> u64 {
+        self.learned
+    }
+
+    /// All last good answers, what was asked for last first.
     pub(crate) fn all_last_good(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Wish>)> {
         self.entries.iter().filter_map(|(port, entry)| Some((port, entry.last_good.as_ref()?)))
     }
@@ -72,30 +81,38 @@ impl Memory {
         }
     }
 
-    /// Keeps what was said. A failure that another try could mend is not kept as an answer.
-    pub(crate) fn keep(&mut self, service_port: &Arc<str>, stamp: Stamp, reply: Reply) {
+    /// Keeps what was said. A failure that another try could mend is not kept as an answer: the
+    /// number of those in a row comes back, else 0.
+    pub(crate) fn keep(&mut self, service_port: &Arc<str>, stamp: Stamp, reply: Reply) -> u32 {
         self.update(Arc::clone(service_port), |entry| {
             match &reply {
                 Reply::Wish(wish) => entry.last_good = Some(Arc::clone(wish)),
                 Reply::Refusal(_) => entry.last_good = None,
                 Reply::Failed(_) => {}
             }
-            let again = matches!(&reply, Reply::Failed(f) if !f.kind.is_deterministic());
-            entry.kept = (!again).then_some((stamp, reply));
-        });
+            let passes = matches!(&reply, Reply::Failed(f) if !f.kind.is_deterministic());
+            entry.passing = if passes { entry.passing.saturating_add(1) } else { 0 };
+            entry.kept = (!passes).then_some((stamp, reply));
+            entry.passing
+        })
     }
 
     /// Forgets a service port that is gone.
     pub(crate) fn forget(&mut self, service_port: &Arc<str>) {
-        self.entries.pop(service_port);
+        let known = self.entries.pop(service_port).and_then(|entry| entry.last_good);
+        self.learned += u64::from(known.is_some());
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    fn update(&mut self, service_port: Arc<str>, change: impl FnOnce(&mut Entry)) {
-        change(self.entries.get_or_insert_mut(service_port, Entry::default));
+    fn update<T>(&mut self, service_port: Arc<str>, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let entry = self.entries.get_or_insert_mut(service_port, Entry::default);
+        let before = entry.last_good.clone();
+        let result = change(entry);
+        self.learned += u64::from(entry.last_good != before);
+        result
     }
 }
 
@@ -124,13 +141,32 @@ mod tests {
         memory.keep(&port, stamp(1), wish("one"));
         assert_eq!(memory.recall(&port, &stamp(1)), Some(wish("one")));
         assert_eq!(memory.recall(&port, &stamp(2)), None);
-        memory.keep(&port, stamp(2), failed(FailureKind::Deadline));
+        for n in 1..3 {
+            assert_eq!(memory.keep(&port, stamp(2), failed(FailureKind::Deadline)), n);
+        }
         assert_eq!(memory.recall(&port, &stamp(2)), None, "worth another try");
-        memory.keep(&port, stamp(2), failed(FailureKind::Fuel));
+        assert_eq!(memory.keep(&port, stamp(2), failed(FailureKind::Fuel)), 0);
         assert_eq!(memory.recall(&port, &stamp(2)), Some(failed(FailureKind::Fuel)));
         assert!(memory.last_good(&port).is_some(), "outlives failures");
         memory.keep(&port, stamp(3), Reply::Refusal(Refusal::NotMine));
         assert!(memory.last_good(&port).is_none(), "it gave the service up itself");
+    }
+
+    #[test]
+    fn what_was_learned_is_counted_and_nothing_else() {
+        let mut memory = Memory::new(8);
+        let port: Arc<str> = "a".into();
+        let mut learned = |reply: Reply, service| {
+            memory.keep(&port, stamp(service), reply);
+            memory.learned()
+        };
+        assert_eq!(learned(wish("one"), 1), 1);
+        assert_eq!(learned(wish("one"), 2), 1, "the same answer to another question");
+        assert_eq!(learned(failed(FailureKind::Fuel), 3), 1);
+        assert_eq!(learned(wish("two"), 4), 2);
+        assert_eq!(learned(Reply::Refusal(Refusal::NotMine), 5), 3);
+        memory.forget(&port);
+        assert_eq!(memory.learned(), 3, "there was none");
     }
 
     #[test]

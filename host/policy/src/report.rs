@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use crate::PolicyName;
+use crate::failure::one_line;
 use crate::guest::Guest;
 use crate::meter::{Level, LogLine};
+use crate::{LoadError, PolicyName};
 
 /// What an operator should know of a version that was loaded, besides that it was.
 pub(crate) fn loaded(policy: &PolicyName, guest: &Guest) {
@@ -20,12 +21,17 @@ pub(crate) fn loaded(policy: &PolicyName, guest: &Guest) {
     }
 }
 
+pub(crate) fn refuses_node(policy: &PolicyName, error: &LoadError) {
+    let reason = one_line(error);
+    tracing::error!(%policy, reason, "policy can't be configured for the node as it is now; it runs on as it was");
+}
+
 pub(crate) fn suspended(policy: &PolicyName, rest: Duration) {
     let seconds = rest.as_secs();
     tracing::warn!(%policy, seconds, "policy suspended: it costs too much too often");
 }
 
-pub(crate) fn lines(policy: &PolicyName, subject: &str, lines: &[LogLine]) {
+pub(crate) fn lines(policy: &PolicyName, subject: &str, lines: &[LogLine], dropped: u64) {
     for LogLine { level, text } in lines {
         match level {
             Level::Debug => tracing::debug!(%policy, subject, %text, "policy says"),
@@ -33,5 +39,8 @@ pub(crate) fn lines(policy: &PolicyName, subject: &str, lines: &[LogLine]) {
             Level::Warn => tracing::warn!(%policy, subject, %text, "policy says"),
             Level::Error => tracing::error!(%policy, subject, %text, "policy says"),
         }
+    }
+    if dropped > 0 {
+        tracing::warn!(%policy, subject, dropped, "policy says too much: lines were dropped");
     }
 }

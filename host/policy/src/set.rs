@@ -14,7 +14,7 @@ use crate::guest::Failed;
 use crate::memory::Reply;
 use crate::slot::{Slot, lock};
 use crate::stats::LoadProblem;
-use crate::{Answers, Digest, Failure, PolicyName, PolicyStats, RevisionKey, Sandbox};
+use crate::{Answers, Digest, Failure, PolicyName, PolicyStats, RevisionKey, Sandbox, Wants};
 
 /// A policy as the operator wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,9 @@ impl PolicySet {
         let mut changes = Vec::new();
         let slots = specs.into_iter().map(|spec| {
             let known = old.iter().find(|slot| slot.name == spec.name).map(Arc::clone);
-            let slot = known.unwrap_or_else(|| Arc::new(Slot::new(&self.sandbox, spec.clone())));
+            let slot = known.unwrap_or_else(|| {
+                Arc::new(Slot::new(&self.sandbox, spec.clone(), Arc::clone(&node)))
+            });
             changes.extend(slot.refresh(&spec, &node));
             slot
         });
@@ -131,16 +133,22 @@ impl PolicySet {
     }
 
     /// Asks every policy about one service port. `view` is called at most once, and not at all
-    /// when every answer is known from before.
-    pub fn decide(&self, key: &RevisionKey, view: impl FnOnce() -> ServiceView) -> Answers {
+    /// when every answer is known from before. It is told which of the inputs that change by
+    /// themselves some policy wants; no policy sees those that it didn't ask for.
+    pub fn decide(&self, key: &RevisionKey, view: impl FnOnce(Wants) -> ServiceView) -> Answers {
+        let chain = self.chain();
+        let wants = || chain.iter().fold(Wants::default(), |all, slot| all.and(slot.wants()));
         let (built, build) = (OnceCell::new(), std::cell::Cell::new(Some(view)));
         let view = || {
-            built.get_or_init(|| build.take().map_or_else(ServiceView::default, |build| build()))
+            built.get_or_init(|| {
+                build.take().map_or_else(ServiceView::default, |build| build(wants()))
+            })
         };
         let mut answers = Answers { from_cache: true, ..Answers::default() };
-        for slot in self.chain().iter() {
+        for slot in chain.iter() {
             let heard = slot.ask(key, view);
             answers.from_cache &= heard.from_cache;
+            answers.ask_again = answers.ask_again.into_iter().chain(heard.ask_again).min();
             add(&mut answers, slot, key, heard.reply);
         }
         answers
@@ -180,6 +188,12 @@ impl PolicySet {
             all.extend(known);
         }
         all
+    }
+
+    /// How often a last good answer came, changed or went: the same number, the same answers.
+    #[must_use]
+    pub fn learned(&self) -> u64 {
+        self.chain().iter().map(|slot| lock(&slot.memory).learned()).sum()
     }
 
     /// Takes over answers of an earlier run; they only ever stand in for a failed policy.

@@ -3,7 +3,7 @@
 //! Not pure: runs guests, reads the policy's file, logs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use weir_core::view::{Interface, Node, ServiceView};
 
@@ -15,7 +15,7 @@ use crate::guest::{Evaluation, Failed, Guest};
 use crate::memory::{Memory, Reply, Stamp};
 use crate::report;
 use crate::stats::{LoadProblem, PolicyStats, RunningPolicy, Tally};
-use crate::{Change, FailureKind, LoadError, PolicyName, PolicySpec, RevisionKey, Sandbox};
+use crate::{Change, FailureKind, LoadError, PolicyName, PolicySpec, RevisionKey, Sandbox, Wants};
 
 /// A policy by name; its file, configuration and code come and go.
 pub(crate) struct Slot {
@@ -34,21 +34,26 @@ struct Version {
     /// Grows with every version, so that answers of one are not taken for another's.
     setup: u64,
     problem: Option<LoadProblem>,
+    /// The node when the policy's file was last looked at.
+    node: Arc<Node>,
 }
 
 /// An answer with whether it was kept from before.
 pub(crate) struct Heard {
     pub(crate) reply: Reply,
     pub(crate) from_cache: bool,
+    /// When another try could be better, for an answer that isn't kept.
+    pub(crate) ask_again: Option<Duration>,
 }
 
 impl Slot {
-    pub(crate) fn new(sandbox: &Arc<Sandbox>, spec: PolicySpec) -> Self {
+    pub(crate) fn new(sandbox: &Arc<Sandbox>, spec: PolicySpec, node: Arc<Node>) -> Self {
         let capacity = sandbox.limits().cached_decisions;
+        let version = Version { spec, running: None, setup: 0, problem: None, node };
         Self {
-            name: Arc::clone(&spec.name),
+            name: Arc::clone(&version.spec.name),
             sandbox: Arc::clone(sandbox),
-            version: Mutex::new(Version { spec, running: None, setup: 0, problem: None }),
+            version: Mutex::new(version),
             memory: Mutex::new(Memory::new(capacity)),
             tally: Mutex::default(),
             breaker: Mutex::default(),
@@ -61,9 +66,13 @@ impl Slot {
     pub(crate) fn refresh(&self, spec: &PolicySpec, node: &Arc<Node>) -> Option<Change> {
         let running = self.running();
         match self.build(spec, node, running.as_ref()) {
-            Ok(None) => self.settle(spec, None),
-            Ok(Some(guest)) => Some(self.install(spec, guest)),
+            Ok(None) => {
+                self.show_node(node);
+                self.settle(spec, None)
+            }
+            Ok(Some(guest)) => Some(self.install(spec, guest, node)),
             Err(error) => {
+                self.show_node(node);
                 let message = one_line(&error);
                 self.settle(spec, Some(LoadProblem { kind: error.kind(), message }))
             }
@@ -90,7 +99,25 @@ impl Slot {
         Guest::new(&self.sandbox, code, spec.config.clone(), Arc::clone(node)).map(Some)
     }
 
-    fn install(&self, spec: &PolicySpec, guest: Guest) -> Change {
+    /// Shows the running version a changed node, where its file is of no use: its code is in memory.
+    /// Where it refuses the node it runs on as it was configured. No answer from before is kept: the
+    /// views show the new node.
+    fn show_node(&self, node: &Arc<Node>) {
+        let mut version = lock(&self.version);
+        if version.node == *node {
+            return;
+        }
+        version.node = Arc::clone(node);
+        version.setup += 1;
+        let Some(old) = &version.running else { return };
+        let (code, config) = (Arc::clone(old.code()), old.config().clone());
+        match Guest::new(&self.sandbox, code, config, Arc::clone(node)) {
+            Ok(guest) => version.running = Some(Arc::new(guest)),
+            Err(error) => report::refuses_node(&self.name, &error),
+        }
+    }
+
+    fn install(&self, spec: &PolicySpec, guest: Guest, node: &Arc<Node>) -> Change {
         let digest = *guest.digest();
         report::loaded(&self.name, &guest);
         let mut version = lock(&self.version);
@@ -98,6 +125,7 @@ impl Slot {
         version.running = Some(Arc::new(guest));
         version.setup += 1;
         version.problem = None;
+        version.node = Arc::clone(node);
         *lock(&self.breaker) = Breaker::default();
         Change::Loaded { policy: Arc::clone(&self.name), digest }
     }
@@ -131,11 +159,12 @@ impl Slot {
         let stamp = stamp(&guest, setup, key);
         if let Some(reply) = lock(&self.memory).recall(&key.service_port, &stamp) {
             lock(&self.tally).cache_hits += 1;
-            return Heard { reply, from_cache: true };
+            return Heard { reply, from_cache: true, ask_again: None };
         }
-        if lock(&self.breaker).is_open(Instant::now()) {
+        if let Some(rest) = self.rest() {
             let message = "it cost too much too often and is left alone for a while".into();
-            return self.not_asked(Failed { kind: FailureKind::Suspended, message });
+            let failed = Failed { kind: FailureKind::Suspended, message };
+            return Heard { ask_again: Some(rest), ..self.not_asked(failed) };
         }
         let Evaluation { outcome, said, fuel } = guest.decide(view());
         let reply = match outcome {
@@ -144,10 +173,18 @@ impl Slot {
             Err(failed) => Reply::Failed(failed),
         };
         self.count(&reply, fuel);
+        let dropped = said.dropped_lines;
         let lines = lock(&self.tally).add_said(said, self.sandbox.limits().counters);
-        report::lines(&self.name, &key.service_port, &lines);
-        lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
-        Heard { reply, from_cache: false }
+        report::lines(&self.name, &key.service_port, &lines, dropped);
+        let passing = lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
+        let wait = || self.sandbox.limits().retry_after(passing);
+        let ask_again = (passing > 0).then(|| self.rest().unwrap_or_else(wait));
+        Heard { reply, from_cache: false, ask_again }
+    }
+
+    /// How much longer the policy is suspended.
+    fn rest(&self) -> Option<Duration> {
+        lock(&self.breaker).rest(Instant::now())
     }
 
     /// Notes that the last good answer stood in.
@@ -163,12 +200,13 @@ impl Slot {
         let Evaluation { outcome, said, fuel } = guest.classify(interface);
         let mut tally = lock(&self.tally);
         tally.fuel += fuel;
+        let dropped = said.dropped_lines;
         let lines = tally.add_said(said, self.sandbox.limits().counters);
         if let Err(failed) = &outcome {
             tally.add_failure(failed.kind);
         }
         drop(tally);
-        report::lines(&self.name, &interface.name, &lines);
+        report::lines(&self.name, &interface.name, &lines, dropped);
         outcome
     }
 
@@ -192,10 +230,15 @@ impl Slot {
                 classifies: guest.classifies(),
             }),
             load_error: version.problem.clone(),
-            suspended: lock(&self.breaker).is_open(Instant::now()),
+            suspended: self.rest(),
             remembered: lock(&self.memory).len(),
             tally: lock(&self.tally).clone(),
         }
+    }
+
+    /// Changing inputs that the running version asked for.
+    pub(crate) fn wants(&self) -> Wants {
+        self.running().map(|guest| guest.wants()).unwrap_or_default()
     }
 
     fn running(&self) -> Option<Arc<Guest>> {
@@ -209,7 +252,7 @@ impl Slot {
 
     fn not_asked(&self, failed: Failed) -> Heard {
         lock(&self.tally).add_failure(failed.kind);
-        Heard { reply: Reply::Failed(failed), from_cache: false }
+        Heard { reply: Reply::Failed(failed), from_cache: false, ask_again: None }
     }
 
     fn count(&self, reply: &Reply, fuel: u64) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::{Digest, FailureKind, LogLine, PolicyName, Said, Wants};
 
@@ -16,8 +17,8 @@ pub struct PolicyStats {
     pub running: Option<RunningPolicy>,
     /// Why the file as it is now doesn't run, if it doesn't.
     pub load_error: Option<LoadProblem>,
-    /// Whether it is left alone for a while because it cost too much.
-    pub suspended: bool,
+    /// How much longer it is left alone because it cost too much too often; `None` when it isn't.
+    pub suspended: Option<Duration>,
     /// Service ports with a kept answer.
     pub remembered: usize,
     /// What it did.

@@ -33,6 +33,16 @@ impl Wants {
         (wants, unknown)
     }
 
+    /// What this one or the other wants.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            age: self.age || other.age,
+            counters: self.counters || other.counters,
+            previous: self.previous || other.previous,
+        }
+    }
+
     /// Whether it wants any, so that a decision holds for one evaluation only.
     #[must_use]
     pub fn any(self) -> bool {

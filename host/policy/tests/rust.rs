@@ -14,7 +14,9 @@ use weir_core::view::{
 };
 use weir_core::wish::{Interfaces, Offload, Refusal, Weight, Wish};
 use weir_policy_host::build::{Build, Checked, Configured, New, Sdk, check, check_bytes, new};
-use weir_policy_host::{FailureKind, Limits};
+use weir_policy_host::{
+    Change, FailureKind, Limits, PolicySet, PolicySpec, RevisionKey, Sandbox, SandboxConfig,
+};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -30,8 +32,12 @@ fn built(dir: &str) -> PathBuf {
 }
 
 fn echo() -> Checked {
+    check(built_echo(), &Limits::default()).unwrap()
+}
+
+fn built_echo() -> &'static Path {
     static FILE: OnceLock<PathBuf> = OnceLock::new();
-    check(FILE.get_or_init(|| built("host/policy/tests/echo")), &Limits::default()).unwrap()
+    FILE.get_or_init(|| built("host/policy/tests/echo"))
 }
 
 fn echo_with(config: &[(&str, &str)]) -> Configured {
@@ -203,6 +209,26 @@ fn never() -> Wish {
 }
 
 #[test]
+fn a_changed_node_reaches_a_policy_whose_file_is_of_no_use_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("echo.wasm");
+    fs::copy(built_echo(), &file).unwrap();
+    let sandbox = Sandbox::new(SandboxConfig::default()).unwrap();
+    let (set, _) = PolicySet::load(sandbox, vec![PolicySpec::file(&file)], node());
+    let key = RevisionKey::first("shop/cart:http");
+    let ask = |node: &Node| set.decide(&key, |_| ServiceView { node: node.clone(), ..full_view() });
+    assert_eq!(ask(&node()).failures, []);
+    fs::write(&file, "broken").unwrap();
+    let moved = Node { zone: Some("zone-b".into()), ..node() };
+    assert!(matches!(&set.set_node(moved.clone())[..], [Change::Refused { kept_old: true, .. }]));
+    let answers = ask(&moved);
+    // The guest fails where it was configured for another node than the view's.
+    assert_eq!(answers.failures, []);
+    assert!(answers.wishes[0].1.note.as_ref().unwrap().contains("zone-b"), "asked anew");
+    assert!(ask(&moved).from_cache, "and kept from then on");
+}
+
+#[test]
 fn a_panic_is_a_trap_with_its_words_in_the_log() {
     let decided = echo_with(&[("answer", "panic")]).decide(&full_view());
     assert_eq!(decided.answer.unwrap_err().kind, FailureKind::Trap);
@@ -288,6 +314,27 @@ fn what_is_shown_names_imports_exports_and_answers() {
         "  counted asked: 1\n",
     ] {
         assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn what_a_policy_says_steers_no_terminal() {
+    let evil = "a\u{1b}[2Jb\nc\u{9b}31m\u{202e}d\u{2066}e";
+    let wish = Wish {
+        dataplane: Some(evil.into()),
+        scheduler: Some(evil.into()),
+        scheduler_flags: Some(strings(&[evil])),
+        weights: Some(vec![Weight { address: evil.into(), port: 1, weight: 1 }]),
+        interfaces: Some(Interfaces { include: strings(&[evil]), exclude: strings(&[evil]) }),
+        note: Some(evil.into()),
+        attributes: attributes(&[(evil, evil)]),
+        ..Wish::default()
+    };
+    let view = ServiceView { previous: Some(wish), ..full_view() };
+    let shown = echo_with(&[("answer", "previous")]).decide(&view).to_string();
+    assert_eq!(shown.lines().count(), 11, "no field has a line of its own making: {shown}");
+    for line in shown.lines() {
+        assert_eq!(line, weir_policy_host::plain(line));
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the loop asks of the kernel and of the policies beyond a turn.
 
+use weir_core::compile::PortKey;
 use weir_core::kernel::Kernel;
+use weir_core::net::ObjectName;
 use weir_core::state::{Base, VirtualKey};
 use weir_link::Sources;
 use weir_policy_host::PolicyStats;
 
+use crate::keep::Answer;
 use crate::kernel::{LinuxKernel, words};
 use crate::policies::Chain;
 use crate::reconcile::Policies;
@@ -65,6 +68,12 @@ pub trait Reloads: Policies {
 
     /// Numbers and state of each policy, in the chain's order.
     fn stats(&self) -> Vec<PolicyStats>;
+
+    /// How often a last good answer came, changed or went: the same number, nothing to keep anew.
+    fn learned(&self) -> u64;
+
+    /// The last good answers for these service ports, to be kept over a restart.
+    fn last_good(&self, known: &mut dyn Iterator<Item = (&ObjectName, PortKey)>) -> Vec<Answer>;
 }
 
 impl Reloads for Chain {
@@ -74,5 +83,13 @@ impl Reloads for Chain {
 
     fn stats(&self) -> Vec<PolicyStats> {
         Self::stats(self)
+    }
+
+    fn learned(&self) -> u64 {
+        Self::learned(self)
+    }
+
+    fn last_good(&self, known: &mut dyn Iterator<Item = (&ObjectName, PortKey)>) -> Vec<Answer> {
+        Self::last_good(self, known)
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
+use weir_core::compile::PortKey;
 use weir_core::decision::Scheduler;
 use weir_core::kernel::{
     FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, TableObservation,
+    Traffic,
 };
 use weir_core::model::{Change, Model, Namespace};
 use weir_core::net::ObjectName;
@@ -15,6 +17,7 @@ use weir_core::view::KernelAbilities;
 use weir_policy_host::PolicyStats;
 
 use super::*;
+use crate::keep::Answer;
 use crate::reconcile::Defaults;
 use crate::reconcile::tests::{Wishes, service, slice, two_services};
 use crate::report::health::Health;
@@ -63,6 +66,10 @@ impl Kernel for Node {
     ) -> Result<BTreeMap<Server, u64>, ObserveError> {
         self.kernel.connections(of)
     }
+
+    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
+        self.kernel.traffic(of)
+    }
 }
 
 impl Machine for Node {
@@ -93,6 +100,19 @@ impl Reloads for Wishes {
 
     fn stats(&self) -> Vec<PolicyStats> {
         Vec::new()
+    }
+
+    fn learned(&self) -> u64 {
+        self.learned
+    }
+
+    fn last_good(&self, known: &mut dyn Iterator<Item = (&ObjectName, PortKey)>) -> Vec<Answer> {
+        let answer = |(name, port): (&ObjectName, PortKey)| Answer {
+            policy: "test".to_owned(),
+            service_port: format!("{name}:{port}"),
+            wish: self.wish.clone(),
+        };
+        known.map(answer).collect()
     }
 }
 
@@ -318,4 +338,24 @@ fn a_service_before_its_first_turn_is_explained_as_new() {
     assert!(explained(&it).unwrap().contains("not worked out yet"));
     it.wake();
     assert_eq!(explained(&it), None);
+}
+
+#[test]
+fn last_good_answers_are_kept_once_all_is_worked_out_and_again_when_they_change() {
+    let mut it = start(FakeKernel::default());
+    it.drive.all.policies.learned = 1;
+    it.drive.save_answers();
+    assert!(it.drive.keep.answers().is_empty(), "what an earlier run kept still holds");
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    let ports: Vec<_> = it.drive.keep.answers().into_iter().map(|it| it.service_port).collect();
+    assert_eq!(ports, ["shop/api:80/tcp", "shop/web:80/tcp"]);
+    it.tell(Event::Changes(vec![Change::ServiceGone(ObjectName::new("shop", "web"))]));
+    it.drive.all.policies.learned = 2;
+    it.wake();
+    assert_eq!(it.drive.keep.answers().len(), 2, "it was kept a moment ago");
+    let Subject { drive, _dir: dir, .. } = it;
+    drive.save();
+    assert_eq!(Keep::open(dir.path(), 0).0.answers().len(), 1, "an end keeps them as they are");
 }

@@ -64,6 +64,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for conflict in &turn.conflicts {
             tracing::warn!(key = %conflict.key, winner = %conflict.winner, loser = %conflict.loser, "two services want one address and port");
         }
+        for reason in &turn.unmeasured {
+            tracing::warn!(%reason, "a policy wants to see traffic that can't be read");
+        }
         if let Some(error) = &turn.unseen {
             self.shared.metrics.looks_failed.inc();
             tracing::error!(
@@ -109,6 +112,17 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             // Whoever asked may have gone.
             let _ = done.send(verdict.clone());
         }
+    }
+
+    /// Keeps the policies' last good answers where any is new, once all services were worked out.
+    pub(super) fn save_answers(&mut self) {
+        let learned = self.all.policies.learned();
+        if !self.tidied || learned == self.learned {
+            return;
+        }
+        let answers = self.all.policies.last_good(&mut self.all.decided_ports());
+        warn_unkept(self.keep.save_answers(&answers));
+        self.learned = learned;
     }
 
     fn save_drains(&mut self) {

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use ipvs_rs::{
-    AddressFamily, Destination, DestinationKey, Error, Forward, Persistence, Request, Service,
-    ServiceEntry, ServiceFlags, ServiceKey, TableForward, TableService,
+    AddressFamily, Destination, DestinationEntry, DestinationKey, Error, Forward, Persistence,
+    Request, Service, ServiceEntry, ServiceFlags, ServiceKey, Stats, TableForward, TableService,
 };
 use weir_core::decision::{Scheduler, SchedulerFlags};
-use weir_core::kernel::{Refusal, RefusalKind};
+use weir_core::kernel::{Refusal, RefusalKind, Traffic};
 use weir_core::net::{Port, Protocol};
 use weir_core::plan::Operation;
 use weir_core::state::{Balance, Virtual, VirtualKey, Weight};
@@ -125,6 +125,18 @@ pub(super) fn destinations(found: &TableService) -> BTreeMap<SocketAddr, Weight>
 /// A virtual service as it was found.
 pub(super) fn found(entry: &ServiceEntry, table: Option<&TableService>) -> Virtual {
     Virtual { balance: balance(entry), destinations: table.map(destinations).unwrap_or_default() }
+}
+
+/// What a virtual service has carried. Where servers answer past this node there is nothing to clients.
+pub(super) fn carried(stats: &Stats, destinations: &[DestinationEntry]) -> Traffic {
+    Traffic {
+        connections: stats.connections,
+        open: destinations.iter().map(|it| u64::from(it.active_connections)).sum(),
+        packets_in: stats.packets_in,
+        packets_out: stats.packets_out,
+        bytes_in: stats.bytes_in,
+        bytes_out: stats.bytes_out,
+    }
 }
 
 /// What a refused request means for the plan.

@@ -1,14 +1,17 @@
 //! What the policies are asked about a service, and what is made of their answers.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use weir_core::compile::{PortKey, node_addresses};
 use weir_core::decision::{Asked, decide};
 use weir_core::eligible::{candidates, in_use};
 use weir_core::kernel::Kernel;
 use weir_core::model::{Service, ServicePort};
-use weir_core::sight::{Beside, view_of};
-use weir_policy_host::Answers;
+use weir_core::sight::{Beside, in_force, view_of};
+use weir_core::state::VirtualKey;
+use weir_policy_host::{Answers, Wants};
 
 use super::{Decided, Policies, Question, Reconciler};
 
@@ -38,22 +41,43 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     fn ask(&mut self, service: &Service, port: &ServicePort, now: u64) -> Answers {
-        let Self { model, policies, seen, abilities, defaults, again, .. } = self;
-        let evaluation = again.get(&service.name).map_or(0, |it| it.evaluation);
-        let beside = Beside {
-            kernel: abilities,
-            cpus: defaults.cpus,
-            seen,
-            now: now / 1000,
-            counters: None,
-            previous: None,
+        let Self { model, policies, kernel, meters, ledger, decided, .. } = self;
+        let (name, port_key) = (&service.name, PortKey::of(port));
+        let before = decided.get(name).and_then(|ports| ports.get(&port_key));
+        let door = RefCell::new((kernel, meters));
+        let measure = || {
+            let (kernel, meters) = &mut *door.borrow_mut();
+            let keys = carriers(service, port_key, ledger.foreign());
+            meters.read(*kernel, (name.clone(), port_key), &keys, now)
+        };
+        let view = |wants: Wants| {
+            let previous = before.filter(|_| wants.previous);
+            let beside = Beside {
+                kernel: &self.abilities,
+                cpus: self.defaults.cpus,
+                seen: &self.seen,
+                now: now / 1000,
+                counters: if wants.counters { measure() } else { None },
+                previous: previous.map(|it| in_force(&it.decision)),
+            };
+            view_of(model, service, port, &beside)
         };
         policies.ask(&Question {
-            service: &service.name,
-            port: PortKey::of(port),
-            revisions: model.revisions(&service.name),
-            evaluation,
-            view: &|| view_of(model, service, port, &beside),
+            service: name,
+            port: port_key,
+            revisions: model.revisions(name),
+            evaluation: self.again.get(name).map_or(0, |it| it.evaluation),
+            view: &view,
         })
     }
+}
+
+/// The virtual services that carry a port of a service: also those that an earlier run left.
+fn carriers(
+    service: &Service,
+    PortKey { protocol, port }: PortKey,
+    foreign: &BTreeSet<VirtualKey>,
+) -> BTreeSet<VirtualKey> {
+    let at = |address: &IpAddr| VirtualKey { address: *address, protocol, port };
+    service.cluster_ips.iter().map(at).filter(|key| !foreign.contains(key)).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, TableObservation};
+use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, TableObservation, Traffic};
 use weir_core::model::{
     Endpoint, EndpointSlice, ServicePort, ServiceType, SlicePort, TrafficPolicy,
 };
@@ -19,16 +19,22 @@ pub(crate) struct Wishes {
     pub(crate) wish: Wish,
     asked: Vec<(String, u64)>,
     nodes: usize,
+    wants: Wants,
+    ask_again: Option<std::time::Duration>,
+    views: Vec<ServiceView>,
+    pub(crate) learned: u64,
     forgotten: usize,
     pub(crate) refreshed: usize,
 }
 
 impl Policies for Wishes {
     fn ask(&mut self, question: &Question<'_>) -> Answers {
-        let view = (question.view)();
+        let view = (question.view)(self.wants);
         assert_eq!(view.port.number, question.port.port.get());
         self.asked.push((question.service.to_string(), question.evaluation));
-        Answers { wishes: vec![("test".to_owned(), self.wish.clone())], ..Answers::default() }
+        self.views.push(view);
+        let wishes = vec![("test".to_owned(), self.wish.clone())];
+        Answers { wishes, ask_again: self.ask_again, ..Answers::default() }
     }
 
     fn see_node(&mut self, _: Node) {
@@ -41,6 +47,12 @@ impl Policies for Wishes {
 }
 
 type Subject = Reconciler<FakeKernel, Wishes>;
+
+/// TCP port 80 of this address.
+fn virtual_key(address: &str) -> VirtualKey {
+    let (protocol, port) = (Protocol::Tcp, Port::new(80).unwrap());
+    VirtualKey { address: address.parse().unwrap(), protocol, port }
+}
 
 fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
     let abilities = KernelAbilities {
@@ -351,6 +363,10 @@ impl Kernel for Blind {
     ) -> Result<BTreeMap<weir_core::kernel::Server, u64>, ObserveError> {
         self.kernel.connections(of)
     }
+
+    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
+        if self.blind { Err(unseen()) } else { self.kernel.traffic(of) }
+    }
 }
 
 fn blind() -> Reconciler<Blind, Wishes> {
@@ -361,6 +377,103 @@ fn blind() -> Reconciler<Blind, Wishes> {
     all.set_base(Some(Base::default()));
     all.fold(two_services(), 0);
     all
+}
+
+#[test]
+fn what_failed_for_a_reason_that_passes_is_asked_again_by_itself() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.policies.ask_again = Some(std::time::Duration::from_secs(60));
+    all.fold(vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1"])], 0);
+    all.turn(1_000).unwrap();
+    assert_eq!(all.due(), Some(61_001), "a moment after the suspension's end");
+    all.turn(61_000).unwrap();
+    assert_eq!(all.policies.asked.len(), 1, "not before its time");
+    all.policies.ask_again = None;
+    all.turn(61_001).unwrap();
+    let web = ("shop/web".to_owned(), 0);
+    assert_eq!(all.policies.asked, [web.clone(), web], "nothing else of the question changed");
+    assert_eq!(all.due(), None);
+}
+
+#[test]
+fn a_policy_sees_what_was_decided_before_if_it_wants_to() {
+    let wish = Wish { scheduler: Some("mh".to_owned()), ..Wish::default() };
+    let mut all = subject(FakeKernel::default(), wish);
+    all.policies.wants.previous = true;
+    for now in 0..2 {
+        all.fold(two_services(), 0);
+        all.touch(Touched::all());
+        all.turn(now).unwrap();
+    }
+    let previous: Vec<_> = all.policies.views.iter().map(|view| view.previous.as_ref()).collect();
+    assert_eq!(previous[..2], [None, None]);
+    let before = previous[2].unwrap();
+    assert_eq!(before.scheduler.as_deref(), Some("mh"));
+    assert_eq!(before.dataplane.as_deref(), Some("ipvs"), "as decided, not as wished");
+    assert_eq!(before.scheduler_flags.as_deref(), Some(&["mh-port".to_owned()][..]));
+    assert_eq!((before.affinity_seconds, &before.note), (Some(0), &None));
+    all.policies.wants.previous = false;
+    all.touch(Touched::all());
+    all.turn(2).unwrap();
+    assert_eq!(all.policies.views.last().unwrap().previous, None);
+}
+
+fn carried(connections: u64, bytes_in: u64, open: u64) -> Traffic {
+    Traffic { connections, bytes_in, open, ..Traffic::default() }
+}
+
+#[test]
+fn a_policy_sees_the_traffic_since_it_was_asked_last_if_it_wants_to() {
+    let mut all = subject(FakeKernel::default(), Wish::default());
+    all.policies.wants.counters = true;
+    all.fold(vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1"])], 0);
+    let key = virtual_key("10.96.0.1");
+    let seen = |all: &mut Subject, now, traffic| {
+        all.kernel.traffic.insert(key, traffic);
+        all.touch(Touched::all());
+        all.turn(now).unwrap();
+        let counters = all.policies.views.last().unwrap().counters;
+        counters.map(|it| (it.seconds, it.connections, it.bytes_in, it.active_connections))
+    };
+    assert_eq!(seen(&mut all, 0, carried(0, 0, 0)), None, "the first time");
+    assert_eq!(seen(&mut all, 30_000, carried(9, 900, 2)), Some((30, 9, 900, 2)));
+    assert_eq!(seen(&mut all, 40_000, carried(10, 950, 1)), Some((10, 1, 50, 1)));
+    assert_eq!(seen(&mut all, 50_000, carried(3, 7, 3)), Some((10, 3, 7, 3)), "made anew");
+    all.policies.wants.counters = false;
+    assert_eq!(seen(&mut all, 60_000, carried(4, 8, 3)), None);
+}
+
+#[test]
+fn what_an_earlier_run_s_service_carried_is_not_counted_as_new() {
+    let mut first = subject(FakeKernel::default(), Wish::default());
+    let objects = || vec![service("web", "10.96.0.1"), slice("web", &["10.1.0.1"])];
+    first.fold(objects(), 0);
+    first.turn(0).unwrap();
+    let mut kernel = first.kernel;
+    kernel.traffic.insert(virtual_key("10.96.0.1"), carried(5_000, 1, 0));
+    let mut all = subject(kernel, Wish::default());
+    all.policies.wants.counters = true;
+    all.fold(objects(), 0);
+    for now in [0, 10_000] {
+        all.touch(Touched::all());
+        all.turn(now).unwrap();
+    }
+    let counters: Vec<_> = all.policies.views.iter().map(|view| view.counters).collect();
+    assert_eq!(counters[0], None);
+    assert_eq!(counters[1].map(|it| (it.seconds, it.connections)), Some((10, 0)));
+}
+
+#[test]
+fn traffic_that_cannot_be_read_is_told_and_holds_up_nothing() {
+    let mut all = blind();
+    all.policies.wants.counters = true;
+    all.kernel.blind = false;
+    assert!(all.turn(0).unwrap().unmeasured.is_empty());
+    all.kernel.blind = true;
+    all.fold(vec![slice("web", &["10.1.0.9"])], 1);
+    let turn = all.turn(1_000).unwrap();
+    assert_eq!(turn.unmeasured, ["shop/web 80/tcp: look: nothing to see"]);
+    assert_eq!(turn.plan.len(), 3, "the change is written all the same");
 }
 
 #[test]

@@ -33,7 +33,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.retries.settle(&keys, &plan, &outcomes, now);
         self.learn(&refused);
         let conflicts = self.ledger.conflicts(&keys);
-        Ok(Turn { services: names.len(), plan, refused, conflicts, unseen })
+        let unmeasured = self.meters.take_failed();
+        Ok(Turn { services: names.len(), plan, refused, conflicts, unseen, unmeasured })
     }
 
     fn take_touched(&mut self, now: u64) -> BTreeSet<ObjectName> {
@@ -45,6 +46,9 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         for (name, again) in &mut self.again {
             if again.at.is_some_and(|at| at <= now) {
                 again.evaluation += 1;
+                services.insert(name.clone());
+            }
+            if again.retry.is_some_and(|at| at <= now) {
                 services.insert(name.clone());
             }
         }
@@ -83,6 +87,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let ours = self.model.service(name).filter(|service| self.is_ours(service));
         let Some(service) = ours.cloned() else {
             self.again.remove(name);
+            self.meters.forget(name);
             for port in self.decided.remove(name).unwrap_or_default().keys() {
                 self.policies.forget(name, *port);
             }
@@ -95,7 +100,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let seconds = soonest.map(|chosen| u64::from(chosen.value.get())).min();
         let again = self.again.entry(name.clone()).or_default();
         again.at = seconds.map(|seconds| now + seconds * 1000);
-        if again.at.is_none() && again.evaluation == 0 {
+        again.retry = decided.values().filter_map(|it| it.answers.ask_again).min().map(|wait| {
+            // Rounded up: a moment before its end a suspension still holds.
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            now.saturating_add(wait)
+        });
+        if again.at.is_none() && again.retry.is_none() && again.evaluation == 0 {
             self.again.remove(name);
         }
         self.decided.insert(name.clone(), decided);

@@ -10,7 +10,7 @@ use weir_core::kernel::Kernel;
 use weir_core::net::ObjectName;
 use weir_core::state::{KernelState, Key};
 use weir_core::wish::Refusal;
-use weir_policy_host::Answers;
+use weir_policy_host::{Answers, plain};
 
 use crate::reconcile::{Decided, Policies, Reconciler};
 
@@ -114,7 +114,7 @@ fn explain_port(key: PortKey, decided: &Decided, found: &[Candidate<'_>], node: 
         port: key.to_string(),
         answers: said(answers),
         decision: fields(decision),
-        reasons: decision.reasons.iter().map(ToString::to_string).collect(),
+        reasons: decision.reasons.iter().map(|reason| plain(&reason.to_string())).collect(),
         endpoints: found.iter().map(|c| endpoint(c, decision, node)).collect(),
     }
 }
@@ -136,7 +136,7 @@ fn said(answers: &Answers) -> Vec<Answer> {
         (&*it.policy, format!("failed ({}): {}{stands}", it.kind, it.message))
     });
     let all = wishes.chain(refusals).chain(failures);
-    all.map(|(policy, said)| Answer { policy: policy.to_string(), said }).collect()
+    all.map(|(policy, said)| Answer { policy: policy.to_string(), said: plain(&said) }).collect()
 }
 
 /// A policy's answer in JSON, without the fields on which it has no opinion.
@@ -154,8 +154,11 @@ fn brief(answer: &impl Serialize) -> String {
 }
 
 fn fields(decision: &Decision) -> Vec<Field> {
-    let field =
-        |name: &str, value: String, by: &str| Field { name: name.into(), value, by: by.into() };
+    let field = |name: &str, value: String, by: &str| Field {
+        name: name.into(),
+        value: plain(&value),
+        by: by.into(),
+    };
     let Decision { dataplane, scheduler, flags, offload, affinity, .. } = decision;
     let mut all = vec![
         field("dataplane", dataplane.value.to_string(), &dataplane.by),
@@ -282,5 +285,28 @@ impl fmt::Display for Port {
         endpoints.clone().try_for_each(|it| {
             writeln!(f, "    endpoint {} weight {} ({})", it.to, it.weight, it.state)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_core::wish::Wish;
+
+    #[test]
+    fn what_policies_say_steers_no_terminal() {
+        let evil = || "a\u{1b}[2J\n\u{9b}31m\u{85}\u{202e}\u{2066}b".to_owned();
+        let wish = Wish { note: Some(evil()), scheduler: Some(evil()), ..Wish::default() };
+        let answers = Answers {
+            wishes: vec![("one".to_owned(), wish)],
+            refusals: vec![("two".to_owned(), Refusal::Reason(evil()))],
+            ..Answers::default()
+        };
+        let said = said(&answers);
+        assert_eq!(said.len(), 2);
+        for Answer { said, .. } in said {
+            assert!(said.contains("31m") && said.chars().all(|c| !c.is_control()), "{said:?}");
+            assert!(!said.contains(['\u{202e}', '\u{2066}']), "{said:?}");
+        }
     }
 }

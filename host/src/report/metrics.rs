@@ -40,6 +40,15 @@ pub struct FailureLabels {
     pub kind: &'static str,
 }
 
+/// A counter of a policy's own. Bounded: a policy has 32 of them at most.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CountLabels {
+    /// The policy's name, from the configuration.
+    pub policy: String,
+    /// The counter's name, from the policy.
+    pub name: String,
+}
+
 /// A dataplane.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub enum DataplaneLabel {
@@ -93,6 +102,14 @@ pub struct Metrics {
     pub policy_fuel: Family<PolicyLabels, Counter>,
     /// Failures of each policy by kind.
     pub policy_failures: Family<FailureLabels, Counter>,
+    /// Times that each policy's last good answer stood in for it.
+    pub policy_stand_ins: Family<PolicyLabels, Counter>,
+    /// Log lines of each policy over the limit.
+    pub policy_dropped_lines: Family<PolicyLabels, Counter>,
+    /// Each policy's own counters.
+    pub policy_counts: Family<CountLabels, Counter>,
+    /// Whether each policy is left alone because it cost too much too often.
+    pub policy_suspended: Family<PolicyLabels, Gauge>,
     /// Whether each policy's file as it is now runs.
     pub policy_loaded: Family<PolicyLabels, Gauge>,
 }
@@ -118,6 +135,10 @@ impl Default for Metrics {
             policy_cache_hits: Family::default(),
             policy_fuel: Family::default(),
             policy_failures: Family::default(),
+            policy_stand_ins: Family::default(),
+            policy_dropped_lines: Family::default(),
+            policy_counts: Family::default(),
+            policy_suspended: Family::default(),
             policy_loaded: Family::default(),
         }
         .registered()
@@ -173,10 +194,21 @@ impl Metrics {
         policy.register("cache_hits", "Answers kept from before", self.policy_cache_hits.clone());
         policy.register("fuel", "Fuel used", self.policy_fuel.clone());
         policy.register("failures", "Failures by kind", self.policy_failures.clone());
-        let text = "1 if the policy's file as it is now runs";
-        policy.register("loaded", text, self.policy_loaded.clone());
+        self.register_more_of_policies(policy);
         self.registry = all;
         self
+    }
+
+    fn register_more_of_policies(&self, policy: &mut Registry) {
+        let text = "Times that a last good answer stood in for a failed policy";
+        policy.register("stand_ins", text, self.policy_stand_ins.clone());
+        let text = "Log lines over the limit, which are lost";
+        policy.register("dropped_lines", text, self.policy_dropped_lines.clone());
+        policy.register("count", "Counters of the policies' own", self.policy_counts.clone());
+        let text = "1 while the policy is left alone because it cost too much too often";
+        policy.register("suspended", text, self.policy_suspended.clone());
+        let text = "1 if the policy's file as it is now runs";
+        policy.register("loaded", text, self.policy_loaded.clone());
     }
 
     /// Takes over what the chain of policies counted itself.
@@ -188,6 +220,13 @@ impl Metrics {
             set(&self.policy_decisions.get_or_create(&labels), decisions);
             set(&self.policy_cache_hits.get_or_create(&labels), it.tally.cache_hits);
             set(&self.policy_fuel.get_or_create(&labels), it.tally.fuel);
+            set(&self.policy_stand_ins.get_or_create(&labels), it.tally.stand_ins);
+            set(&self.policy_dropped_lines.get_or_create(&labels), it.tally.dropped_lines);
+            self.policy_suspended.get_or_create(&labels).set(i64::from(it.suspended.is_some()));
+            for (name, count) in &it.tally.counters {
+                let labels = CountLabels { policy: it.name.to_string(), name: name.clone() };
+                set(&self.policy_counts.get_or_create(&labels), *count);
+            }
             let runs = it.running.is_some() && it.load_error.is_none();
             self.policy_loaded.get_or_create(&labels).set(i64::from(runs));
             for (kind, count) in &it.tally.failures {
@@ -244,6 +283,26 @@ mod tests {
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
             "weir_plan_operations_total{operation=\"add_virtual\",outcome=\"done\"} 1",
             "weir_draining_destinations 0",
+        ] {
+            assert!(text.contains(want), "{want}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_policy_counts_is_told_with_its_name() {
+        let metrics = Metrics::default();
+        let mut stats = crate::report::status::stats_for_tests();
+        metrics.count_policies(std::slice::from_ref(&stats));
+        stats.suspended = None;
+        stats.tally.counters.insert("asked".to_owned(), 5);
+        metrics.count_policies(&[stats]);
+        let text = metrics.text().unwrap();
+        for want in [
+            "weir_policy_count_total{policy=\"balance\",name=\"asked\"} 5",
+            "weir_policy_stand_ins_total{policy=\"balance\"} 3",
+            "weir_policy_dropped_lines_total{policy=\"balance\"} 7",
+            "weir_policy_failures_total{policy=\"balance\",kind=\"fuel\"} 2",
+            "weir_policy_suspended{policy=\"balance\"} 0",
         ] {
             assert!(text.contains(want), "{want}: {text}");
         }

@@ -1,12 +1,13 @@
 //! What `weir status` shows: the daemon as it is now. Values only; pure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use weir_core::kernel::Kernel;
 use weir_core::model::Service;
 use weir_core::wish::Refusal;
-use weir_policy_host::PolicyStats;
+use weir_policy_host::{PolicyStats, plain};
 
 use super::text_table::TextTable;
 use crate::reconcile::{Decided, Policies, Reconciler};
@@ -103,8 +104,12 @@ pub struct Policy {
     pub answers: u64,
     /// Answers that were kept from before.
     pub cached: u64,
-    /// Evaluations that failed.
+    /// Failures of all kinds.
     pub failures: u64,
+    /// Failures by kind, for example `fuel`; kinds that never came are left out.
+    pub failures_by_kind: BTreeMap<String, u64>,
+    /// Seconds for which it is still left alone because it cost too much too often.
+    pub suspended_seconds: Option<u64>,
 }
 
 /// What the reconciler and the policies know; the rest is the loop's.
@@ -161,10 +166,14 @@ fn reasons(Decided { decision, answers }: &Decided) -> Vec<String> {
     });
     let noted = decision.notes.iter().map(|note| format!("{}: {}", note.by, note.value));
     let reasons = decision.reasons.iter().map(ToString::to_string);
-    reasons.chain(refused).chain(failed).chain(noted).collect()
+    let all = reasons.chain(refused).chain(failed).chain(noted);
+    // They hold words of policies.
+    all.map(|text| plain(&text)).collect()
 }
 
 fn policy(stats: &PolicyStats) -> Policy {
+    let failures = stats.tally.failures.iter();
+    let by_kind = failures.map(|(kind, count)| (kind.to_string(), *count));
     Policy {
         name: stats.name.to_string(),
         file: stats.file.display().to_string(),
@@ -173,6 +182,27 @@ fn policy(stats: &PolicyStats) -> Policy {
         answers: stats.tally.decisions + stats.tally.refusals,
         cached: stats.tally.cache_hits,
         failures: stats.tally.failures.values().sum(),
+        failures_by_kind: by_kind.collect(),
+        suspended_seconds: stats.suspended.map(|rest| rest.as_secs_f64().ceil() as u64),
+    }
+}
+
+impl Policy {
+    /// `3 (fuel 2, trap 1)`.
+    fn failed(&self) -> String {
+        let kinds = self.failures_by_kind.iter().map(|(kind, count)| format!("{kind} {count}"));
+        match self.failures {
+            0 => "0".to_owned(),
+            all => format!("{all} ({})", kinds.collect::<Vec<_>>().join(", ")),
+        }
+    }
+
+    /// What keeps its file as it is now from deciding.
+    fn trouble(&self) -> String {
+        let suspended = self.suspended_seconds.map(|seconds| {
+            format!("suspended for another {seconds} s: it cost too much too often")
+        });
+        suspended.into_iter().chain(self.problem.clone()).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -247,10 +277,9 @@ impl Status {
         for it in &self.policies {
             let digest =
                 it.digest.as_deref().map_or("-", |digest| digest.get(..12).unwrap_or(digest));
-            let problem = it.problem.clone().unwrap_or_default();
-            let numbers = [it.answers, it.cached, it.failures].map(|number| number.to_string());
-            let [answers, cached, failures] = numbers;
-            table.push([it.name.clone(), digest.to_owned(), answers, cached, failures, problem]);
+            let [answers, cached] = [it.answers, it.cached].map(|number| number.to_string());
+            let (name, digest) = (it.name.clone(), digest.to_owned());
+            table.push([name, digest, answers, cached, it.failed(), it.trouble()]);
         }
         write!(f, "\n{table}")
     }
@@ -262,4 +291,43 @@ fn write_list(f: &mut fmt::Formatter<'_>, head: &str, lines: &[String]) -> fmt::
     }
     writeln!(f, "\n{head}:")?;
     lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
+}
+
+/// A policy that did a bit of everything.
+#[cfg(test)]
+pub(super) fn stats_for_tests() -> PolicyStats {
+    use weir_policy_host::{FailureKind, Tally};
+    PolicyStats {
+        name: "balance".into(),
+        file: "/policies/balance.wasm".into(),
+        running: None,
+        load_error: None,
+        suspended: Some(std::time::Duration::from_millis(41_500)),
+        remembered: 1,
+        tally: Tally {
+            decisions: 4,
+            stand_ins: 3,
+            dropped_lines: 7,
+            failures: BTreeMap::from([(FailureKind::Fuel, 2), (FailureKind::TooBig, 1)]),
+            counters: BTreeMap::from([("asked".to_owned(), 4)]),
+            ..Tally::default()
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_s_failures_are_shown_by_kind_and_its_suspension_with_its_end() {
+        let shown = policy(&stats_for_tests());
+        assert_eq!(shown.suspended_seconds, Some(42));
+        let status = Status { policies: vec![shown], ..Status::default() };
+        let text = status.to_string();
+        assert!(text.contains("  3 (fuel 2, too-big 1)  "), "{text}");
+        assert!(text.contains("suspended for another 42 s: it cost too much"), "{text}");
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["policies"][0]["failuresByKind"]["too-big"], 1);
+    }
 }

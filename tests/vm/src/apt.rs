@@ -55,9 +55,7 @@ impl PrivateApt {
     /// Downloads `packages` (`name` or `name=version`) and unpacks them all into `to`.
     pub(crate) fn unpack(&self, packages: &[String], to: &Path) -> Result<()> {
         let downloads = tempfile::tempdir_in(&self.folder).on("make folder in", &self.folder)?;
-        host::show(
-            self.command("apt-get").arg("download").args(packages).current_dir(&downloads),
-        )?;
+        host::show(self.command("apt-get").arg("download").args(packages).current_dir(&downloads))?;
         fs::create_dir_all(to).on("make folder", to)?;
         for entry in fs::read_dir(&downloads).on("read", downloads.path())? {
             let path = entry.on("read", downloads.path())?.path();

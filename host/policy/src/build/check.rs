@@ -14,6 +14,7 @@ use crate::file::read_component;
 use crate::guest::{Evaluation, Guest};
 use crate::meter::{Level, Said};
 use crate::sandbox::Code;
+use crate::text::plain;
 use crate::{Digest, Failure, Limits, LoadError, Sandbox, SandboxConfig, Wants};
 
 /// A component that can be used as a policy.
@@ -150,7 +151,7 @@ impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| match names {
             [] => "nothing".to_owned(),
-            names => names.join("\n           "),
+            names => names.iter().map(|name| plain(name)).collect::<Vec<_>>().join("\n           "),
         };
         let limit = self.limits.component_bytes;
         writeln!(f, "size       {} bytes of {limit}", self.size)?;
@@ -172,13 +173,15 @@ impl fmt::Display for Checked {
 
 impl fmt::Display for Decided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.service_port)?;
+        writeln!(f, "{}", plain(&self.service_port))?;
         match &self.answer {
             Ok(Ok(wish)) if wish.is_empty() => writeln!(f, "  no opinion")?,
             Ok(Ok(wish)) => show_wish(f, wish)?,
             Ok(Err(Refusal::NotMine)) => writeln!(f, "  refused: not mine")?,
-            Ok(Err(Refusal::Reason(reason))) => writeln!(f, "  refused: {reason}")?,
-            Err(failure) => writeln!(f, "  FAILED ({}): {}", failure.kind, failure.message)?,
+            Ok(Err(Refusal::Reason(reason))) => writeln!(f, "  refused: {}", plain(reason))?,
+            Err(failure) => {
+                writeln!(f, "  FAILED ({}): {}", failure.kind, plain(&failure.message))?;
+            }
         }
         for line in &self.said.lines {
             let level = match line.level {
@@ -202,7 +205,7 @@ impl fmt::Display for Decided {
 
 fn show_wish(f: &mut fmt::Formatter<'_>, wish: &Wish) -> fmt::Result {
     let mut show = |name: &str, value: Option<String>| match value {
-        Some(value) => writeln!(f, "  {name}: {value}"),
+        Some(value) => writeln!(f, "  {name}: {}", plain(&value)),
         None => Ok(()),
     };
     show("dataplane", wish.dataplane.clone())?;

@@ -41,7 +41,7 @@ fn a_known_answer_needs_no_view() {
     let first = ask(&set, 1);
     assert!(!first.from_cache);
     let key = RevisionKey { service: 1, ..RevisionKey::first("shop/cart:http") };
-    let again = set.decide(&key, || panic!("the view was built"));
+    let again = set.decide(&key, |_| panic!("the view was built"));
     assert!(again.from_cache);
     assert_eq!((again.wishes, again.refusals), (first.wishes, first.refusals));
     assert_eq!(again.failures, first.failures);
@@ -64,10 +64,10 @@ fn every_revision_counts_but_evaluation_only_for_those_who_want() {
     let set = stage.chain(&[("plain", good()), ("wanting", wanting.build())]);
     assert!(set.stats()[1].running.as_ref().unwrap().wants.age);
     let first = RevisionKey::first("shop/cart:http");
-    set.decide(&first, || view(2));
+    set.decide(&first, |_| view(2));
     let asked = |key: &RevisionKey| {
         let before: Vec<_> = set.stats().iter().map(|s| s.tally.decisions).collect();
-        set.decide(key, || view(2));
+        set.decide(key, |_| view(2));
         let after: Vec<_> = set.stats().iter().map(|s| s.tally.decisions).collect();
         [after[0] - before[0], after[1] - before[1]]
     };
@@ -93,7 +93,7 @@ fn the_last_good_answer_stands_in_until_there_is_a_new_one() {
     assert_eq!(schedulers(&answers), [("moody", Some("rr"))]);
     assert_eq!(answers.failures[0].kind, FailureKind::Trap);
     assert!(answers.failures[0].stood_in);
-    let other = set.decide(&RevisionKey::first("shop/new:http"), || view(1));
+    let other = set.decide(&RevisionKey::first("shop/new:http"), |_| view(1));
     assert!(other.wishes.is_empty() && !other.failures[0].stood_in, "never answered for it");
     stage.write("moody", &deciding("global.get $none"));
     set.refresh();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use weir_core::wish::Refusal;
-use weir_policy_host::{FailureKind, Limits, build};
+use weir_policy_host::{FailureKind, Limits, RevisionKey, build};
 
 use crate::guests::{Guest, deciding, good};
 use crate::stage::{Stage, ask, schedulers, view};
@@ -91,8 +91,39 @@ fn the_deadline_stops_what_the_fuel_does_not() {
     let set = stage.chain(&[("bad", deciding("(loop $again (br $again)) unreachable"))]);
     let answers = ask(&set, 1);
     assert_eq!(answers.failures[0].kind, FailureKind::Deadline);
-    assert!(!ask(&set, 1).from_cache, "a busy node is no reason to keep the failure");
+    assert_eq!(answers.ask_again, Some(Duration::from_secs(5)), "it may be better then");
+    let again = ask(&set, 1);
+    assert!(!again.from_cache, "a busy node is no reason to keep the failure");
+    assert_eq!(again.ask_again, Some(Duration::from_secs(10)));
 }
+
+#[test]
+fn who_met_a_suspended_policy_asks_again_when_it_ends() {
+    let suspension = Duration::from_millis(500);
+    let limits = Limits { fuel: 1_000_000, costly_failures: 1, suspension, ..Limits::default() };
+    let stage = Stage::with(limits);
+    // Loops for a Service with endpoints, and answers for one without.
+    let moody = format!(
+        "(if (i32.load (i32.add (local.get 0) (i32.const {ENDPOINTS})))
+          (then (loop $again (br $again))))
+        (global.get $rr)"
+    );
+    let set = stage.chain(&[("moody", deciding(&moody))]);
+    let asked = |name: &str, endpoints| set.decide(&RevisionKey::first(name), |_| view(endpoints));
+    let first = asked("shop/a:http", 1);
+    assert_eq!((first.failures[0].kind, first.ask_again), (FailureKind::Fuel, None));
+    let second = asked("shop/b:http", 0);
+    assert_eq!(second.failures[0].kind, FailureKind::Suspended);
+    let rest = second.ask_again.unwrap();
+    assert!(rest <= suspension && !rest.is_zero(), "{rest:?}");
+    std::thread::sleep(rest);
+    let third = asked("shop/b:http", 0);
+    assert_eq!(schedulers(&third), [("moody", Some("rr"))]);
+    assert_eq!((third.ask_again, set.stats()[0].suspended), (None, None));
+}
+
+/// Offset of the number of endpoints in a view: found by the layout of `service-view` (canonical ABI).
+const ENDPOINTS: u32 = 156;
 
 #[test]
 fn logging_is_cut_and_the_decision_counts() {
@@ -152,7 +183,7 @@ fn a_costly_policy_is_suspended_until_its_file_changes() {
     let kinds: Vec<_> = (0..5).map(|n| ask(&set, n).failures[0].kind).collect();
     let (fuel, suspended) = (FailureKind::Fuel, FailureKind::Suspended);
     assert_eq!(kinds, [fuel, fuel, fuel, suspended, suspended]);
-    assert!(set.stats()[0].suspended);
+    assert!(set.stats()[0].suspended.is_some());
     stage.write("bad", &good());
     assert_eq!(set.refresh().len(), 1);
     assert_eq!(schedulers(&ask(&set, 9)), [("bad", Some("rr"))]);

@@ -62,7 +62,7 @@ pub(crate) fn view(endpoints: u8) -> ServiceView {
 /// Asks about revision `service` of the one service port.
 pub(crate) fn ask(set: &PolicySet, service: u64) -> Answers {
     let key = RevisionKey { service, ..RevisionKey::first("shop/cart:http") };
-    set.decide(&key, || view(2))
+    set.decide(&key, |_| view(2))
 }
 
 /// Schedulers by policy.

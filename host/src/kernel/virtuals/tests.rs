@@ -11,7 +11,7 @@ fn key() -> VirtualKey {
 }
 
 fn found_as(service: Service) -> Balance {
-    balance(&ServiceEntry { service, stats: ipvs_rs::Stats::default() })
+    balance(&ServiceEntry { service, stats: Stats::default() })
 }
 
 #[test]

@@ -7,14 +7,20 @@
 use crate::error::{Cause, Error, Operation};
 use crate::netlink::Transport;
 use crate::uapi::cmd;
-use crate::{Destination, DestinationEntry, Ipvs, Service, ServiceEntry, ServiceKey, ServiceTable};
+use crate::{
+    Destination, DestinationEntry, Ipvs, Service, ServiceEntry, ServiceKey, ServiceTable,
+    TableService,
+};
 
 impl<T: Transport> Ipvs<T> {
     /// All services: two listings in a row that agree, counters aside. In no particular order.
     pub fn services(&mut self) -> Result<Vec<ServiceEntry>, Error> {
-        self.agreed(Operation::ListServices, Self::list_services, |entries| {
-            entries.iter().map(|entry| entry.service.clone()).collect::<Vec<Service>>()
-        })
+        self.agreed(
+            Operation::ListServices,
+            Self::list_services,
+            |entries| entries.iter().map(|entry| entry.service.clone()).collect::<Vec<Service>>(),
+            |_| true,
+        )
     }
 
     /// All services by one listing, which may be torn.
@@ -30,6 +36,7 @@ impl<T: Transport> Ipvs<T> {
             operation,
             |ipvs| ipvs.list_destinations(key),
             |entries| entries.iter().map(|entry| entry.destination).collect::<Vec<Destination>>(),
+            |_| true,
         )
     }
 
@@ -44,7 +51,8 @@ impl<T: Transport> Ipvs<T> {
     /// than a listing of each service's destinations, and with less in it (see [`ServiceTable`]).
     /// Confirm what it shows to be different by [`Ipvs::confirm`].
     pub fn table(&mut self) -> Result<ServiceTable, Error> {
-        self.agreed(Operation::ReadTable, Self::read_table, ServiceTable::config)
+        let unique = |(service, _): &(TableService, _)| service.key.is_unique();
+        self.agreed(Operation::ReadTable, Self::read_table, ServiceTable::config, unique)
     }
 
     /// The same by one reading, which may be torn.
@@ -81,11 +89,13 @@ impl<T: Transport> Ipvs<T> {
         Ok(found)
     }
 
+    /// `unique` says of which objects there can't be two alike: where there are, the listing is torn.
     fn agreed<R, C: Ord>(
         &mut self,
         operation: Operation,
         mut list: impl FnMut(&mut Self) -> Result<R, Cause>,
         config: impl Fn(&R) -> Vec<C>,
+        unique: impl Fn(&C) -> bool,
     ) -> Result<R, Error> {
         let attempts = self.options.listings.get().max(2);
         let mut before: Option<Vec<C>> = None;
@@ -98,12 +108,37 @@ impl<T: Transport> Ipvs<T> {
             };
             let mut objects = config(&now);
             objects.sort_unstable();
-            let doubled = objects.windows(2).any(|pair| pair[0] == pair[1]);
-            if !doubled && before.as_ref() == Some(&objects) {
+            if !is_doubled(&objects, &unique) && before.as_ref() == Some(&objects) {
                 return Ok(now);
             }
             before = Some(objects);
         }
         Err(Error::new(operation, Cause::Unstable { attempts }))
+    }
+}
+
+/// Whether an object of which there can be only one stands twice among these, which are sorted.
+fn is_doubled<C: Eq>(sorted: &[C], unique: impl Fn(&C) -> bool) -> bool {
+    sorted.windows(2).any(|pair| pair[0] == pair[1] && unique(&pair[0]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "IP Virtual Server version 1.2.1 (size=4096)\n\
+        Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+
+    fn looks_torn(lines: &str) -> bool {
+        let table = ServiceTable::parse(&format!("{HEAD}{lines}")).unwrap();
+        let mut config = table.config();
+        config.sort_unstable();
+        is_doubled(&config, |(service, _)| service.key.is_unique())
+    }
+
+    #[test]
+    fn an_address_stands_once_and_a_mark_once_for_each_family() {
+        assert!(!looks_torn("FWM  00000007 rr\nFWM  00000007 rr\nTCP  0A600001:0050 rr\n"));
+        assert!(looks_torn("FWM  00000007 rr\nTCP  0A600001:0050 rr\nTCP  0A600001:0050 rr\n"));
     }
 }

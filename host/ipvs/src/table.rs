@@ -30,6 +30,13 @@ pub enum TableKey {
     Fwmark(NonZeroU32),
 }
 
+impl TableKey {
+    /// Whether a whole file names it only once.
+    pub(crate) const fn is_unique(&self) -> bool {
+        matches!(self, Self::Address(_))
+    }
+}
+
 /// A service as far as the file tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TableService {

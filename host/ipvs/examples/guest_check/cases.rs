@@ -95,6 +95,9 @@ fn services() -> Vec<Case> {
         case(sticky(plain("tcp 10.0.0.7:0", "rr"), 10, v4), "-A -t 10.0.0.7:0 -s rr -p 10"),
         case(plain("fwmark 8", "lblcr").with_flags(ops), "-A -f 8 -s lblcr -o"),
         case(plain("fwmark 8 IPv6", "lblc"), "-A -f 8 -6 -s lblc"),
+        // the file's lines of these two are the same
+        case(plain("fwmark 9", "rr"), "-A -f 9 -s rr"),
+        case(plain("fwmark 9 IPv6", "rr"), "-A -f 9 -6 -s rr"),
         case(
             sticky(plain("fwmark 2147483647 IPv6", "fo"), 33, 64),
             "-A -f 2147483647 -6 -s fo -p 33 -M 64",

@@ -364,6 +364,55 @@ fn the_listener_tells_who() {
     });
 }
 
+/// A thread's name may be any bytes.
+#[test]
+fn the_listener_hears_of_threads_whose_names_are_no_text() {
+    isolated("the_listener_hears_of_threads_whose_names_are_no_text", || {
+        let mut listener = Listener::open().unwrap();
+        std::fs::write("/proc/thread-self/comm", b"odd\xff\xfe").unwrap();
+        Socket::open().unwrap().apply(&everything()).unwrap();
+        let Some(Event::Changed(own)) = listener.wait(Duration::from_secs(5)).unwrap() else {
+            panic!("no event")
+        };
+        assert_eq!(own.process.as_deref(), Some("odd\u{fffd}\u{fffd}"));
+    });
+}
+
+#[test]
+fn tables_and_chains_are_found_without_being_read() {
+    isolated("tables_and_chains_are_found_without_being_read", || {
+        let mut kernel = Socket::open().unwrap();
+        let input = name("filter-input");
+        let asked = |kernel: &mut Socket, chain: &Name| {
+            (kernel.has_table(&weir()).unwrap(), kernel.has_chain(&weir(), chain).unwrap())
+        };
+        assert_eq!(asked(&mut kernel, &input), (false, false));
+        kernel.apply(&everything()).unwrap();
+        assert_eq!(asked(&mut kernel, &input), (true, true));
+        assert_eq!(asked(&mut kernel, &name("none")), (true, false));
+        let other = Table { family: Family::Ip, ..weir() };
+        assert!(!kernel.has_table(&other).unwrap(), "a table has one family");
+    });
+}
+
+#[test]
+fn refusals_that_overrun_the_socket_are_told_as_far_as_they_were_queued() {
+    isolated("refusals_that_overrun_the_socket_are_told_as_far_as_they_were_queued", || {
+        let mut kernel = Socket::open().unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&kernel, 16 * 1024).unwrap();
+        let mut batch = Batch::new(weir());
+        for n in 0..1_000 {
+            batch.delete_chain(&name(&format!("chain-{n}")));
+        }
+        let error = kernel.apply(&batch).unwrap_err();
+        let told = error.refusals().len();
+        assert!((1..1_000).contains(&told), "{told} refusals: {error}");
+        assert_eq!(error.refusals()[0].index, Some(0));
+        // And the next batch has nothing of it.
+        kernel.apply(&everything()).unwrap();
+    });
+}
+
 /// 10,000 services in one batch; run in the guest on each supported kernel, too.
 #[test]
 fn ten_thousand_services() {

@@ -102,6 +102,15 @@ pub(super) fn be32(value: &[u8]) -> Result<u32, DecodeError> {
 
 /// Text up to its NUL.
 pub(super) fn text(value: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(until_nul(value)).map_err(|_| DecodeError::Text)
+}
+
+/// The same, whatever bytes it has.
+pub(super) fn lossy(value: &[u8]) -> String {
+    String::from_utf8_lossy(until_nul(value)).into_owned()
+}
+
+fn until_nul(value: &[u8]) -> &[u8] {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
-    std::str::from_utf8(&value[..end]).map_err(|_| DecodeError::Text)
+    &value[..end]
 }

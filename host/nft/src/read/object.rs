@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    attr::{Attrs, text},
+    attr::{Attrs, lossy, text},
     expr,
 };
 use crate::{
@@ -258,7 +258,7 @@ pub struct Generation {
     pub port: u32,
     /// The thread that made it, by its number in the first PID namespace.
     pub pid: Option<u32>,
-    /// The name of that thread.
+    /// The name of that thread. It may be any bytes: those that aren't UTF-8 are replaced.
     pub process: Option<String>,
 }
 
@@ -267,6 +267,6 @@ pub(crate) fn generation(attrs: Attrs<'_>, port: u32) -> Result<Generation, Deco
         id: attrs.need_u32(uapi::NFTA_GEN_ID, "the generation")?,
         port,
         pid: attrs.u32(uapi::NFTA_GEN_PROC_PID)?,
-        process: attrs.text(uapi::NFTA_GEN_PROC_NAME)?.map(str::to_owned),
+        process: attrs.get(uapi::NFTA_GEN_PROC_NAME)?.map(lossy),
     })
 }

@@ -45,6 +45,36 @@ impl Socket {
         Err(ObserveError::Unstable(ATTEMPTS))
     }
 
+    /// Whether there is such a table, in whatever form: one question, nothing of it is read.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn has_table(&mut self, table: &Table) -> Result<bool, ObserveError> {
+        let request = Request::new(libc::NFT_MSG_GETTABLE, 0, table.family as u8)
+            .text(uapi::NFTA_TABLE_NAME, table);
+        self.is_there(request, "the table")
+    }
+
+    /// Whether a table has such a chain; false where there is no such table either.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn has_chain(&mut self, table: &Table, chain: &Name) -> Result<bool, ObserveError> {
+        let request = Request::new(libc::NFT_MSG_GETCHAIN, 0, table.family as u8)
+            .text(uapi::NFTA_CHAIN_TABLE, table)
+            .bytes(uapi::NFTA_CHAIN_NAME, chain.as_str().as_bytes());
+        self.is_there(request, "the chain")
+    }
+
+    fn is_there(&mut self, request: Request, what: &'static str) -> Result<bool, ObserveError> {
+        match self.ask(request, what, |_, _| Ok(())) {
+            Ok(()) => Ok(true),
+            Err(Stop::Absent) => Ok(false),
+            Err(Stop::Changed) => Err(io_error(what)(io::ErrorKind::Interrupted.into())),
+            Err(Stop::Error(error)) => Err(error),
+        }
+    }
+
     pub(super) fn current_generation(&mut self) -> Result<u32, ObserveError> {
         let what = "the generation";
         let request = Request::new(libc::NFT_MSG_GETGEN, 0, libc::AF_UNSPEC as u8);

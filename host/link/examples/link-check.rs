@@ -6,6 +6,8 @@
 
 #[path = "../tests/netns/dummies.rs"]
 mod dummies;
+#[path = "../../../tests/isolation.rs"]
+mod isolation;
 #[path = "../tests/netns/observers.rs"]
 mod observers;
 #[path = "../tests/netns/vips.rs"]

@@ -1,11 +1,14 @@
 //! What this crate does to a real kernel, each check in a network namespace of its own.
 //!
-//! Needs the right to make namespaces (root). What the kernel lacks (a dummy device, a bridge) is
-//! checked in the guest by `examples/link-check.rs`, which is these same checks.
+//! As root, or in a user namespace. What the kernel lacks (a dummy device, a bridge), or root of a
+//! user namespace may not do, is checked in the guest by `examples/link-check.rs`, which is these
+//! same checks.
 
 #![allow(clippy::print_stdout, reason = "a test says what it did")]
 
 mod dummies;
+#[path = "../../../../tests/isolation.rs"]
+mod isolation;
 mod observers;
 mod vips;
 mod watching;
@@ -18,7 +21,10 @@ use world::{Check, Needs};
 /// One after the other: some of them lower limits of the whole process.
 #[test]
 fn checks_on_this_kernel() {
-    assert!(rustix::process::geteuid().is_root(), "run as root: namespaces are made");
+    isolation::with_namespaces("checks_on_this_kernel", all_that_can_be);
+}
+
+fn all_that_can_be() {
     let met: BTreeMap<bool, Vec<Needs>> = [Needs::Nothing, Needs::Dummy, Needs::Bridge]
         .into_iter()
         .fold(BTreeMap::new(), |mut met, needs| {

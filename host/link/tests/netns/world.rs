@@ -6,8 +6,9 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::thread::UnshareFlags;
 use weir_link::{Links, NodeState, Options, Watcher};
+
+use crate::isolation::in_new_netns;
 
 pub(crate) type Outcome = Result<(), Box<dyn Error>>;
 
@@ -71,19 +72,8 @@ impl Check {
 
 /// Runs `f` in a thread that has a network namespace to itself.
 pub(crate) fn in_netns(f: impl FnOnce() -> Outcome + Send + 'static) -> Result<(), String> {
-    let thread = std::thread::spawn(move || {
-        enter_new_netns().map_err(|e| format!("make a network namespace: {e}"))?;
-        f().map_err(|e| told(e.as_ref()))
-    });
-    thread.join().unwrap_or_else(|_| Err("the check panicked".to_owned()))
-}
-
-fn enter_new_netns() -> rustix::io::Result<()> {
-    #[allow(unsafe_code, reason = "rustix can't know that no other thread relies on this one's")]
-    // SAFETY: only the file table would be dangerous to unshare; this takes a network namespace.
-    unsafe {
-        rustix::thread::unshare_unsafe(UnshareFlags::NEWNET)
-    }
+    in_new_netns(move || f().map_err(|e| told(e.as_ref())))
+        .unwrap_or_else(|e| Err(format!("make a network namespace: {e}")))
 }
 
 /// An error with all its causes.

@@ -1,6 +1,8 @@
-//! A network namespace of the test's own, by root's right or by a user namespace of its own.
-#![allow(unsafe_code, reason = "unshare changes the calling thread")]
+//! A network namespace of the test's own, and the nft command in it.
 #![allow(dead_code, reason = "not every test file uses all of it")]
+
+#[path = "../../../../tests/isolation.rs"]
+mod isolation;
 
 use std::{
     io::Write,
@@ -9,49 +11,15 @@ use std::{
 
 use weir_nft::{Family, Name, Table};
 
-const INSIDE: &str = "WEIR_NFT_TEST_IN_NETNS";
-
-/// Runs a test in a new network namespace. `name` is the test's, for running it again inside a
-/// user namespace when this process may not make a network namespace.
+/// Runs a test in a new network namespace. `name` is the test's.
 pub(crate) fn isolated(name: &str, test: impl FnOnce() + Send + 'static) {
-    if std::env::var_os(INSIDE).is_some() {
-        // The user namespace and its network namespace are this test's alone.
-        return test();
-    }
-    let outcome = std::thread::spawn(move || {
-        // SAFETY: a new network namespace for this thread, which shares nothing that depends on it.
-        let unshared =
-            unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
-        unshared.map(|()| {
+    isolation::with_namespaces(name, || {
+        let ran = isolation::in_new_netns(|| {
             run("ip", &["link", "set", "lo", "up"]);
             test();
-        })
-    })
-    .join();
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(errno)) => in_user_namespace(name, errno),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-fn in_user_namespace(name: &str, errno: rustix::io::Errno) {
-    let exe = std::env::current_exe().expect("the test knows its own file");
-    if !Command::new("unshare").args(["-Urn", "true"]).status().is_ok_and(|status| status.success())
-    {
-        eprintln!(
-            "SKIPPED {name}: no network namespace ({errno}) and no user namespace (unshare -Urn) here"
-        );
-        return;
-    }
-    let status = Command::new("unshare")
-        .arg("-Urn")
-        .arg(exe)
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .expect("unshare ran a moment ago");
-    assert!(status.success(), "{name} failed in a user namespace");
+        });
+        ran.expect("a network namespace, as a moment ago");
+    });
 }
 
 /// What a command prints; it must succeed.

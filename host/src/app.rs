@@ -17,7 +17,7 @@ use crate::drive::{Command, Drive, Rescan, Shared};
 use crate::keep::Keep;
 use crate::kernel::lock::Lock;
 use crate::kernel::sysctl::{self, ProcSys};
-use crate::kernel::{How, LinuxKernel, doctor, timeouts, words};
+use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors, timeouts, words};
 use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
 use crate::report::health::Health;
@@ -91,6 +91,7 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
              missing and how to get it"
         );
     }
+    warn_of_kube_proxy();
     let sysctls = set_sysctls(config);
     if let Err(error) = kernel.set_timeouts(timeouts(&config.ipvs)) {
         tracing::warn!(error = words(&error), "the time-outs of IPVS can't be set");
@@ -111,6 +112,16 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
 #[must_use]
 pub fn drain_limit(config: &Config) -> u64 {
     u64::try_from(config.drain.limit.get().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn warn_of_kube_proxy() {
+    for neighbours::Sign { what, there, advice } in neighbours::kube_proxy() {
+        match there {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(found = what, advice, "kube-proxy is or was on this node"),
+            Err(error) => tracing::warn!(what, error, "can't look for kube-proxy"),
+        }
+    }
 }
 
 /// How the configuration wants addresses made local.
@@ -135,7 +146,7 @@ pub fn defaults(config: &Config) -> Result<Defaults> {
         },
         scheduler: config.ipvs.scheduler.as_str().parse()?,
         proxy_name: config.service_proxy_name.as_ref().map(ToString::to_string),
-        cpus: doctor::cpus(),
+        cpus: processors::online(),
     })
 }
 
@@ -143,7 +154,7 @@ pub fn defaults(config: &Config) -> Result<Defaults> {
 #[must_use]
 pub fn set_sysctls(config: &Config) -> Vec<String> {
     let settings =
-        [sysctl::for_ipvs(config), sysctl::for_conntrack(&config.conntrack, doctor::cpus())];
+        [sysctl::for_ipvs(config), sysctl::for_conntrack(&config.conntrack, processors::online())];
     let (written, wrong) = ProcSys::default().settle(&settings.concat());
     if written > 0 {
         tracing::info!(written, "sysctls set");

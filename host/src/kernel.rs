@@ -3,6 +3,7 @@
 //! Netlink words end here. One thread owns everything in this room: its sockets block, and its
 //! work is in order. The sockets stay in the network namespace of the thread that opened them.
 
+mod bridges;
 mod connections;
 pub mod doctor;
 mod elements;
@@ -10,6 +11,8 @@ mod followed;
 mod locals;
 pub mod lock;
 pub mod modules;
+pub mod neighbours;
+pub mod processors;
 pub mod sysctl;
 pub mod table;
 mod virtuals;

@@ -20,7 +20,7 @@ use crate::base::base;
 use crate::config::Config;
 use crate::drive::millis;
 use crate::keep::Keep;
-use crate::kernel::{LinuxKernel, doctor};
+use crate::kernel::{LinuxKernel, doctor, processors};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::explain::{Explanation, explain as explained};
@@ -75,7 +75,7 @@ pub(super) fn views(folder: &Path) -> Result<Vec<ServiceView>> {
     let (kernel, seen) = (assumed(), FirstSeen::default());
     let beside = Beside {
         kernel: &kernel,
-        cpus: doctor::cpus(),
+        cpus: processors::online(),
         seen: &seen,
         now: millis() / 1000,
         counters: None,

@@ -5,12 +5,14 @@ use std::fmt;
 use serde::Serialize;
 use weir_core::decision::Scheduler;
 use weir_core::view::KernelAbilities;
-use weir_link::{LinkName, Links};
+use weir_link::Links;
 use weir_nft::Nftables;
 
+use super::bridges::past_ipvs;
 use super::modules::{Module, Modules};
 use super::sysctl::{self, ProcSys};
 use super::virtuals::chain;
+use super::{neighbours, processors};
 use crate::config::Config;
 
 /// The oldest kernel that is tested: Debian 12's.
@@ -88,7 +90,8 @@ pub fn examine(config: &Config) -> Findings {
     if ipvs {
         sysctls(&mut all, config);
     }
-    neighbours(&mut all);
+    bridged(&mut all);
+    kube_proxy(&mut all);
     all
 }
 
@@ -198,7 +201,7 @@ fn dummy(all: &mut Findings, modules: &Modules, config: &Config) {
 }
 
 fn sysctls(all: &mut Findings, config: &Config) {
-    let cpus = cpus();
+    let cpus = processors::online();
     let settings =
         [sysctl::for_ipvs(config), sysctl::for_conntrack(&config.conntrack, cpus)].concat();
     let wrong = ProcSys::default().wrong(&settings);
@@ -220,33 +223,35 @@ fn sysctls(all: &mut Findings, config: &Config) {
     }
 }
 
-/// kube-proxy's leftovers answer for the same addresses.
-fn neighbours(all: &mut Findings) {
-    let device = LinkName::new("kube-ipvs0").ok();
-    let links = Links::open(weir_link::DEFAULT_TIMEOUT);
-    if let (Some(name), Ok(mut links)) = (device, links)
-        && let Ok(Some(_)) = links.link(&name)
-    {
-        let advice =
-            "kube-proxy in IPVS mode runs or ran here: stop it, then `kube-proxy --cleanup`";
-        all.push("device kube-ipvs0", Verdict::Warning, "there", advice);
-    }
-    let foreign = [weir_nft::Family::Ip, weir_nft::Family::Ip6]
-        .map(|family| weir_nft::Table { family, name: weir_nft::Name::literal("kube-proxy") });
-    let Ok(mut nft) = weir_nft::Socket::open() else { return };
-    for table in foreign {
-        if let Ok(Some(_)) = nft.observe(&table) {
-            let advice = "kube-proxy in nftables mode runs or ran here; each of its starts flushes IPVS: \
-                 stop it, then `kube-proxy --cleanup`";
-            all.push(&format!("table {table}"), Verdict::Warning, "there", advice);
+/// Whether pods on one bridge reach each other by services.
+fn bridged(all: &mut Findings) {
+    let links = Links::open(weir_link::DEFAULT_TIMEOUT).and_then(|mut links| links.dump_links());
+    let what = "bridged packets";
+    match links.map(|links| past_ipvs(&links, &ProcSys::default())) {
+        Ok(None) => all.push(what, Verdict::Ok, "none goes past IPVS", ""),
+        Ok(Some(past)) => all.push(what, Verdict::Warning, past.found, past.advice),
+        Err(error) => {
+            let found = format!("links can't be listed ({})", chain(&error));
+            all.push(what, Verdict::Warning, found, "");
         }
     }
 }
 
-/// Processors that are online.
-#[must_use]
-pub fn cpus() -> u32 {
-    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+fn kube_proxy(all: &mut Findings) {
+    let signs = neighbours::kube_proxy();
+    if signs.iter().all(|sign| sign.there == Ok(false)) {
+        return all.push("kube-proxy", Verdict::Ok, "no sign of it", "");
+    }
+    for neighbours::Sign { what, there, advice } in signs {
+        match there {
+            Ok(false) => {}
+            Ok(true) => all.push(&what, Verdict::Warning, "there", advice),
+            Err(error) => {
+                let found = format!("can't be looked for ({error})");
+                all.push(&what, Verdict::Warning, found, "run as root or with CAP_NET_ADMIN");
+            }
+        }
+    }
 }
 
 impl fmt::Display for Findings {

@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
 use weir_core::kernel::{
-    Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Server, TableObservation,
-    Traffic,
+    Kernel, Lost, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind,
+    Server, TableObservation, Traffic,
 };
 use weir_core::plan::{Operation, Plan, Stage};
-use weir_core::state::{Base, Element, KernelState, VirtualKey};
+use weir_core::state::{Base, KernelState, Virtual, VirtualKey};
 use weir_link::{DEFAULT_TIMEOUT, Links, Sources};
 use weir_nft::{Nftables, Socket, TableState};
 
@@ -46,6 +46,7 @@ pub struct LinuxKernel {
     base: Option<Base>,
     /// How many virtual services, anybody's, the last look found.
     listed: usize,
+    ownership: Ownership,
 }
 
 /// One read of all of IPVS costs as much as asking so many times fewer services for their servers
@@ -79,7 +80,15 @@ impl LinuxKernel {
             Err(error) if error.is_unavailable() => None,
             Err(error) => return Err(no("IPVS")(error.into())),
         };
-        Ok(Self { nft: Followed::new(nft), ipvs, locals, sets: Sets::new(), base: None, listed: 0 })
+        Ok(Self {
+            nft: Followed::new(nft),
+            ipvs,
+            locals,
+            sets: Sets::new(),
+            base: None,
+            listed: 0,
+            ownership: Ownership::default(),
+        })
     }
 
     /// Whether this kernel has IPVS.
@@ -111,10 +120,16 @@ impl LinuxKernel {
         Ok(differ)
     }
 
-    /// From now on connections from the node to a service come from these addresses. Says how many
-    /// routes were written again, and what the kernel refused.
-    pub fn repoint(&mut self, sources: Sources) -> (usize, Vec<weir_link::Error>) {
-        self.locals.repoint(sources)
+    /// From now on connections from the node to a service are to come from these addresses: routes
+    /// that are written say so, and [`repoint`](Self::repoint) sees to those that are there.
+    pub fn set_sources(&mut self, sources: Sources) {
+        self.locals.set_sources(sources);
+    }
+
+    /// Writes routes again that say another source than they should: after each look, since what was
+    /// found may be old, and after a refusal. Says how many it wrote, and what the kernel refused.
+    pub fn repoint(&mut self) -> (usize, Vec<weir_link::Error>) {
+        self.locals.repoint()
     }
 
     /// Removes what an earlier run made local in the way that is not configured now.
@@ -122,11 +137,11 @@ impl LinuxKernel {
         self.locals.tidy()
     }
 
-    /// Removes our dummy device.
+    /// Removes our dummy device, with the addresses on it; says whether there was one.
     ///
     /// # Errors
     /// The kernel refused, or a device of that name isn't a dummy.
-    pub fn remove_dummy(&mut self) -> Result<(), weir_link::Error> {
+    pub fn remove_dummy(&mut self) -> Result<bool, weir_link::Error> {
         self.locals.remove_dummy()
     }
 
@@ -148,7 +163,7 @@ impl LinuxKernel {
     /// # Errors
     /// nftables can't be asked.
     pub fn has_table(&mut self) -> Result<bool, weir_nft::ObserveError> {
-        Ok(self.nft.observe(&table())?.is_some())
+        self.nft.has_table(&table())
     }
 
     /// Whether somebody else may have changed the rule set since our last look at the table.
@@ -159,9 +174,7 @@ impl LinuxKernel {
         self.nft.moved()
     }
 
-    fn observe_ipvs(
-        &mut self,
-    ) -> Result<BTreeMap<VirtualKey, weir_core::state::Virtual>, ipvs_rs::Error> {
+    fn observe_ipvs(&mut self) -> Result<BTreeMap<VirtualKey, Virtual>, ipvs_rs::Error> {
         let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
         let entries = ipvs.services()?;
         self.listed = entries.len();
@@ -176,22 +189,9 @@ impl LinuxKernel {
         Ok(all)
     }
 
-    /// Ours is what the register names, and what is at an address that a route of ours made local:
-    /// the second proves it where somebody flushed the register.
-    fn sort(
-        all: BTreeMap<VirtualKey, weir_core::state::Virtual>,
-        ours: &mut KernelState,
-    ) -> BTreeSet<VirtualKey> {
-        let mut foreign = BTreeSet::new();
-        for (key, service) in all {
-            if ours.elements.contains(&Element::Service(key)) || ours.locals.contains(&key.address)
-            {
-                ours.virtuals.insert(key, service);
-            } else {
-                foreign.insert(key);
-            }
-        }
-        foreign
+    fn find_table(&mut self) -> Result<Option<TableObservation>, ObserveError> {
+        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
+        Ok(found.map(|found| self.read_table(&found)))
     }
 
     fn read_table(&self, found: &TableState) -> TableObservation {
@@ -201,30 +201,19 @@ impl LinuxKernel {
         TableObservation { base, elements }
     }
 
-    fn apply_stage(
-        &mut self,
-        stage: Stage,
-        operations: &[Operation],
-        lost: &mut Lost,
-    ) -> Vec<Outcome> {
+    fn apply_stage(&mut self, stage: Stage, operations: &[Operation]) -> Vec<Outcome> {
         match stage {
             Stage::SetBase | Stage::RemoveBase => {
                 operations.iter().map(|operation| self.apply_base(operation)).collect()
             }
             Stage::AddElements | Stage::RemoveElements => {
-                let outcomes = elements::apply(&mut self.nft, &self.sets, operations);
-                lost.note(operations, &outcomes);
-                outcomes
+                elements::apply(&mut self.nft, &self.sets, operations)
             }
             Stage::AddLocals | Stage::RemoveLocals => self.locals.apply(operations),
             Stage::Virtuals
             | Stage::Destinations
             | Stage::RemoveDestinations
-            | Stage::RemoveVirtuals => {
-                let outcomes = self.apply_ipvs(operations, lost);
-                lost.note(operations, &outcomes);
-                outcomes
-            }
+            | Stage::RemoveVirtuals => self.apply_ipvs(operations),
         }
     }
 
@@ -238,17 +227,14 @@ impl LinuxKernel {
         }
     }
 
-    fn apply_ipvs(&mut self, operations: &[Operation], lost: &Lost) -> Vec<Outcome> {
+    fn apply_ipvs(&mut self, operations: &[Operation]) -> Vec<Outcome> {
         let Some(ipvs) = &mut self.ipvs else {
             let none = Refusal::new(RefusalKind::Unsupported, "this kernel has no IPVS");
             return vec![Err(none); operations.len()];
         };
-        let mut outcomes: Vec<Outcome> = operations.iter().map(|it| lost.allows(it)).collect();
+        let mut outcomes: Vec<Outcome> = vec![Ok(()); operations.len()];
         let mut sent = Vec::new();
         for (index, operation) in operations.iter().enumerate() {
-            if outcomes[index].is_err() {
-                continue;
-            }
             match request(operation) {
                 Some(Ok(request)) => sent.push((index, request)),
                 Some(Err(error)) => {
@@ -257,74 +243,39 @@ impl LinuxKernel {
                 None => {}
             }
         }
-        // A new service that exists is somebody else's and must not be set; anything else may be repeated.
+        // A new service that exists may be somebody else's and must not be set; anything else may
+        // be repeated.
         let (places, requests): (Vec<_>, Vec<_>) = sent.into_iter().unzip();
         let adds = operations.iter().any(|it| matches!(it, Operation::AddVirtual(..)));
         let verdicts = if adds { ipvs.apply(&requests) } else { ipvs.apply_idempotent(&requests) };
         for (index, verdict) in places.into_iter().zip(verdicts) {
-            outcomes[index] = verdict.map_err(|error| refusal(&operations[index], &error));
+            let operation = &operations[index];
+            outcomes[index] = verdict.map_err(|error| refusal(operation, &error, &self.ownership));
+            self.ownership.note(operation, &outcomes[index]);
         }
         outcomes
     }
 }
 
-/// What can't be built on, because what belongs under it was refused earlier in the same plan.
-#[derive(Default)]
-struct Lost {
-    /// Virtual services that aren't in the register.
-    unregistered: BTreeSet<VirtualKey>,
-    /// Virtual services that weren't made.
-    unmade: BTreeSet<VirtualKey>,
-}
-
-impl Lost {
-    fn note(&mut self, operations: &[Operation], outcomes: &[Outcome]) {
-        for (operation, _) in
-            operations.iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err())
-        {
-            match operation {
-                Operation::AddElement(Element::Service(key)) => {
-                    self.unregistered.insert(*key);
-                }
-                Operation::AddVirtual(key, _) => {
-                    self.unmade.insert(*key);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Without its entry in the register a virtual service could never be told from a foreign one.
-    fn allows(&self, operation: &Operation) -> Outcome {
-        let skipped = |why| Err(Refusal::new(RefusalKind::Skipped, why));
-        match operation {
-            Operation::AddVirtual(key, _) if self.unregistered.contains(key) => {
-                skipped("it could not be registered as ours")
-            }
-            Operation::AddDestination(key, ..) | Operation::SetDestination(key, ..)
-                if self.unmade.contains(key) =>
-            {
-                skipped("its virtual service could not be made")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observation, ObserveError> {
-        let TableObservation { base, elements } = self.observe_table()?;
+        let found = self.find_table()?;
+        let there = found.is_some();
+        let TableObservation { base, elements } = found.unwrap_or_default();
         let mut ours = KernelState { base, elements, ..KernelState::default() };
         ours.locals =
             self.locals.observe().map_err(|error| failed("read local addresses", error))?;
         let all = self.observe_ipvs().map_err(|error| failed("read virtual services", error))?;
-        let foreign = Self::sort(all, &mut ours);
+        let addresses = self.locals.in_either_way();
+        let register = there.then_some(&ours.elements);
+        let (virtuals, foreign) =
+            self.ownership.sort(all, &Proof { register, addresses: &addresses });
+        ours.virtuals = virtuals;
         Ok(Observation { ours, foreign })
     }
 
     fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
-        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
-        Ok(found.map(|found| self.read_table(&found)).unwrap_or_default())
+        Ok(self.find_table()?.unwrap_or_default())
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
@@ -332,7 +283,8 @@ impl Kernel for LinuxKernel {
         let mut lost = Lost::default();
         for operations in plan.stages() {
             let Some(first) = operations.first() else { continue };
-            outcomes.extend(self.apply_stage(first.stage(), operations, &mut lost));
+            let stage = first.stage();
+            outcomes.extend(lost.run(operations, |allowed| self.apply_stage(stage, allowed)));
         }
         outcomes
     }

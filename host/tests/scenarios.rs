@@ -93,14 +93,13 @@ fn happen(happening: &Happening, world: &mut World) {
     let kernel = &mut world.kernel;
     if happening.flushed {
         kernel.state.virtuals.clear();
-        kernel.foreign.clear();
     }
-    for (key, it) in happening.foreign() {
-        kernel.foreign.insert(key);
-        kernel.state.virtuals.insert(key, it);
+    if happening.table_deleted {
+        kernel.state.base = None;
+        kernel.state.elements.clear();
     }
+    kernel.state.virtuals.extend(happening.foreign());
     for key in happening.given_up() {
-        kernel.foreign.remove(&key);
         kernel.state.virtuals.remove(&key);
     }
     kernel.open = happening.busy();
@@ -115,7 +114,7 @@ fn at_rest(folder: &Folder, world: &mut World, now: u64) {
     assert_eq!(&seen.ours, world.ledger().known(), "{name}: known and real state");
     let again = world.turn(now).expect("the fake can be looked at");
     assert!(again.plan.is_empty(), "{name}: left to do:\n{}", again.plan);
-    let mut next = start(folder, world.kernel.clone());
+    let mut next = start(folder, world.kernel.clone().restarted());
     next.model = world.model.clone();
     next.resume(
         Drains::new(folder.settings.drain_seconds * 1000, &world.drains().saved()),

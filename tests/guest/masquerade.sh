@@ -82,14 +82,28 @@ check_equal "the route says so" 10.2.0.100 "$(ip route show table local 10.96.0.
 check_equal "clients are served all the same" 10.2.0.2 "$(seen client $four)"
 check_equal "a sync finds nothing to do" 0 "$(weir sync >/dev/null; weir status --output json | jq .lastSync.operations)"
 
+# It moves while weir doesn't run.
+stop "$weir"
+ip addr delete 10.2.0.100/24 dev veth-client
+ip -6 addr delete fd00:2::100/64 dev veth-client
+give veth-client - 10.2.0.101/24 fd00:2::101/64
+node "" 10.2.0.101 fd00:2::101
+ip -n client route replace default via 10.2.0.101
+ip -n client -6 route replace default via fd00:2::101
+start_weir
+check "it moved before the start: the node is seen by the new address" becomes $four 10.2.0.101
+check "IPv6 too" becomes $six fd00:2::101
+check_equal "the route says so" 10.2.0.101 "$(ip route show table local 10.96.0.10 | grep -o 'src [^ ]*' | cut -d' ' -f2)"
+check_equal "clients are served all the same" 10.2.0.2 "$(seen client $four)"
+
 with "by range" 'masquerade: {detectLocal: {mode: ClusterCIDR, clusterCIDRs: [10.1.0.0/24, "fd00:1::/64"]}}'
 sees "only pods keep their address" 10.1.0.12 10.1.0.1 10.1.0.1
 check_equal "hairpin" 10.1.0.1 "$(seen pod1 $four)"
 
-node '10.1.0.0/24, "fd00:1::/64"' 10.2.0.100 fd00:2::100
+node '10.1.0.0/24, "fd00:1::/64"' 10.2.0.101 fd00:2::101
 with "by the Node's ranges" 'masquerade: {detectLocal: {mode: NodeCIDR}}'
 sees "only pods keep their address" 10.1.0.12 10.1.0.1 10.1.0.1
-node '10.77.0.0/24, "fd00:77::/64"' 10.2.0.100 fd00:2::100
+node '10.77.0.0/24, "fd00:77::/64"' 10.2.0.101 fd00:2::101
 check "other ranges of the Node hold at once" within "$soon" bash -c "$(declare -f hit seen); [ \"\$(seen pod2 $four)\" = 10.1.0.1 ]"
 
 with "all" 'masquerade: {all: true}'
@@ -107,10 +121,33 @@ check "an unknown port is refused" refused_fast client 10.96.0.10:81
 check "a port of the host is refused" refused_fast client 10.96.0.10:9999
 rm "$manifests/none.yaml"
 check "a removed Service's address goes" within "$soon" output_of "$(declare -f vips); vips" "10.96.0.10/32 fd00:96::10/128"
+service late 10.96.0.13 80 8080 10.1.0.11
+check "a new Service's address comes" within "$soon" output_of "$(declare -f vips); vips" "10.96.0.10/32 10.96.0.13/32 fd00:96::10/128"
 with "as addresses again" 'ipvs: {vips: address}'
 check_equal "a restart has nothing to write" 0 "$(weir status --output json | jq .lastSync.operations)"
+rm "$manifests/late.yaml"
+check "a Service removed after a restart: its address goes" within "$soon" output_of "$(declare -f vips); vips" "10.96.0.10/32 fd00:96::10/128"
+weir sync
+check_equal "nothing counts as changed by others" 0 "$(weir status --output json | jq .drift)"
 ip link delete weir0
 check "the dummy deleted by others: put right" within "$soon" bash -c "$(declare -f vips); weir sync; [ \"\$(vips)\" = '10.96.0.10/32 fd00:96::10/128' ]"
+stop "$weir"
+check "clean-up of addresses succeeds" weir cleanup
+check "nothing of weir is left" nothing_of_weir
+check_equal "no virtual service either" "" "$(virtuals)"
+weir=
+with "as addresses after the clean-up" 'ipvs: {vips: address}'
+check_equal "every VIP is on the dummy" "10.96.0.10/32 fd00:96::10/128" "$(vips)"
+sysctl -qw net.ipv6.conf.lo.disable_ipv6=1
+with "back to routes, of which the kernel refuses one"
+check "it is refused" bash -c 'weir status | grep -A9 refused | grep fd00:96::10'
+service more 10.96.0.14 80 8080 10.1.0.11
+check "a later turn works" within "$soon" bash -c 'ip route show table local 10.96.0.14 | grep -q .'
+check "the dummy stays while something is refused" ip link show weir0
+check_equal "clients are served as before" fd00:2::2 "$(seen client $six)"
+rm "$manifests/more.yaml"
+sysctl -qw net.ipv6.conf.lo.disable_ipv6=0
+check "then it goes" within "$soon" not ip link show weir0
 with "back to routes"
 check_equal "every VIP has a route" 2 "$(vip_routes | wc -l)"
 check "the dummy is gone" not ip link show weir0

@@ -14,20 +14,37 @@ serve_all {pod1=tcp/0.0.0.0:8080@pod1,pod2=tcp/0.0.0.0:8080@pod2}
 two="10.1.0.11 10.1.0.12"
 service web 10.96.0.10 80 8080 "$two"
 service taken 10.96.0.66 80 8080 "$two"
+# pair NAME ADDRESS : a Service with the ports 80 and 443.
+pair() {
+  {
+    echo "{apiVersion: v1, kind: Service, metadata: {name: $1, namespace: shop}, spec: {clusterIP: $2, ports: ["
+    echo " {name: a, port: 80, targetPort: 8080}, {name: b, port: 443, targetPort: 8080}]}}"
+    echo "---"
+    echo "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,"
+    echo " metadata: {name: $1-1, namespace: shop, labels: {kubernetes.io/service-name: $1}},"
+    echo " ports: [{name: a, port: 8080}, {name: b, port: 8080}], endpoints: [{addresses: [10.1.0.11]}]}"
+  } | put "$1.yaml"
+}
+pair half 10.96.0.77
 
 status() { weir status --output json | jq -r "$1"; }
 # becomes FILTER WANT : this part of the status is so soon.
 becomes() { within "$soon" output_of "weir status --output json | jq -r '$1'" "$2"; }
-ours() { virtuals | grep -v -e 192.0.2 -e 10.96.0.66 -e ' -f 7'; nft list table inet weir; vip_routes; }
+foreign='192\.0\.2|10\.96\.0\.66|10\.96\.0\.(77|88):80 |10\.96\.0\.10:9999| -f 7'
+ours() { virtuals | grep -vE "$foreign"; nft list table inet weir; vip_routes; }
 is_right() { diff <(ours) /tmp/right; }
 
-# Others made these before; one has the address and port of a Service.
+# Others made these before; one has the address and port of a Service, one a port of a Service of two.
 ipvsadm -A -t 192.0.2.99:99 -s wlc
 ipvsadm -a -t 192.0.2.99:99 -r 10.1.0.11:8080 -m
+# One mark in both families: two services that look alike in /proc/net/ip_vs.
 ipvsadm -A -f 7 -s rr
+ipvsadm -A -f 7 -6 -s rr
 ipvsadm -A -t 10.96.0.66:80 -s sh
 ipvsadm -a -t 10.96.0.66:80 -r 10.1.0.12:8080 -m -w 7
-theirs() { virtuals | grep -e 192.0.2 -e 10.96.0.66 -e ' -f 7'; }
+ipvsadm -A -t 10.96.0.77:80 -s sh
+ipvsadm -a -t 10.96.0.77:80 -r 10.1.0.12:8080 -m -w 7
+theirs() { virtuals | grep -E "$foreign"; }
 theirs >/tmp/theirs
 
 start_weir
@@ -38,6 +55,32 @@ check "explain says why it isn't served" bash -c 'weir explain shop/taken | grep
 check "a sync succeeds or says what is refused" bash -c 'weir sync || weir sync 2>&1 | grep refused'
 check_equal "others' are still as they were" "$(cat /tmp/theirs)" "$(theirs)"
 check_equal "the other Service is served" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+
+# At an address that has ports of ours, too.
+check_equal "the other port of the Service of two is served" pod1=2 "$(split client 10.96.0.77:443 --count 2)"
+check_equal "theirs answers beside it" pod2=2 "$(split client 10.96.0.77:80 --count 2)"
+ipvsadm -A -t 10.96.0.10:9999 -s sh
+ipvsadm -a -t 10.96.0.10:9999 -r 10.1.0.12:8080 -m -w 7
+theirs >/tmp/theirs
+for _ in 1 2; do weir sync; done
+check_equal "one that others make at a free port of ours is left alone" "$(cat /tmp/theirs)" "$(theirs)"
+check_equal "and answers" pod2=2 "$(split client 10.96.0.10:9999 --count 2)"
+nft flush ruleset
+check "the rule set flushed: ours comes back" within "$soon" nft get element inet weir services-4 '{ 10.96.0.77 . tcp . 443 }'
+weir sync
+check_equal "others' are left alone all the same" "$(cat /tmp/theirs)" "$(theirs)"
+stop "$weir"
+start_weir
+weir sync
+check_equal "a restart leaves others' alone" "$(cat /tmp/theirs)" "$(theirs)"
+check_equal "and ours served" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
+ipvsadm -D -t 10.96.0.10:9999
+ipvsadm -D -t 10.96.0.77:80
+check "when the others go, both ports are served" within "$soon" bash -c "$(declare -f how); weir sync; [ \"\$(how 10.96.0.77:80)\" = rr ]"
+check_equal "by the Service's server" pod1=2 "$(split client 10.96.0.77:80 --count 2)"
+check "an unknown port is refused again" within "$soon" bash -c "$(declare -f split hit); weir sync; [ \"\$(split client 10.96.0.10:9999)\" = refused=1 ]"
+foreign=${foreign/77|}
+sed -i -e /10.96.0.77/d -e /:9999/d /tmp/theirs
 ipvsadm -D -t 10.96.0.66:80
 check "when the other goes, the Service is served" within 90 bash -c "$(declare -f how); weir sync; [ \"\$(how 10.96.0.66:80)\" = rr ]"
 check_equal "by all its servers" "pod1=2 pod2=2" "$(split client 10.96.0.66:80 --count 4)"
@@ -108,6 +151,12 @@ check "plan in JSON" bash -c "weir plan --manifests $manifests --node-name guest
 # What it is told about the node.
 check "doctor finds all it needs" weir doctor
 check "doctor in JSON" bash -c 'weir doctor --output json | jq -e ".findings | length > 10"'
+check "doctor finds no kube-proxy" bash -c 'weir doctor | grep "^ok *kube-proxy: no sign of it"'
+check "and no packets that pass IPVS" bash -c 'weir doctor | grep "^ok *bridged packets"'
+sysctl -qw net.bridge.bridge-nf-call-iptables=0
+check "doctor names a bridge whose packets do" bash -c \
+  'weir doctor | grep -E "^WARNING bridged packets: net.bridge.bridge-nf-call-iptables is 0: .*br0"'
+sysctl -qw net.bridge.bridge-nf-call-iptables=1
 sysctl -qw net.ipv4.vs.conntrack=0 net.ipv4.vs.expire_nodest_conn=0
 check "doctor names a wrong sysctl" bash -c 'weir doctor | grep -E "^WARNING net.ipv4.vs.conntrack: is 0"'
 read_only='mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys'
@@ -123,6 +172,28 @@ stop "$weir"
 check "init succeeds where it may write" weir init
 check_equal "and sets them" "1 1" "$(sysctl -n net.ipv4.vs.conntrack net.ipv4.vs.expire_nodest_conn | paste -sd' ')"
 
+# Signs of kube-proxy.
+ip link add kube-ipvs0 type dummy
+nft add table ip6 kube-proxy
+nft 'add table ip nat; add chain ip nat KUBE-SERVICES'
+cp "$(command -v bash)" /tmp/kube-proxy
+mkfifo /tmp/never
+background /dev/null /tmp/kube-proxy -c 'read -r _ <>/tmp/never'
+proxy=$started
+signs=("process kube-proxy" "device kube-ipvs0" "table ip6 kube-proxy" "chain KUBE-SERVICES of table ip nat")
+weir doctor >/tmp/doctor
+start_weir
+for sign in "${signs[@]}"; do
+  check "doctor tells of the $sign" grep -q "^WARNING $sign: there" /tmp/doctor
+  check "a start warns of the $sign" grep -q "kube-proxy is or was on this node.*$sign" "$weir_log"
+done
+check_equal "nothing else is taken for one" 4 "$(grep -c 'kube-proxy is or was' "$weir_log")"
+stop "$weir"
+stop "$proxy" KILL
+ip link delete kube-ipvs0
+nft delete table ip6 kube-proxy
+nft delete table ip nat
+
 # Clean-up.
 ip link add weir0 type bridge
 weir cleanup >/tmp/cleanup 2>&1
@@ -137,6 +208,14 @@ check "clean-up that keeps IPVS succeeds" weir cleanup --keep-ipvs
 check_equal "traffic goes on" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
 start_weir
 check "a start finds what was kept to be its own" output_of "weir status --output json | jq '.foreign | map(select(test(\"10.96\"))) | length'" 0
+for at in 10.96.0.88:80 10.96.0.10:9999; do
+  ipvsadm -A -t $at -s sh
+  ipvsadm -a -t $at -r 10.1.0.12:8080 -m -w 7
+done
+theirs >/tmp/theirs
+pair late 10.96.0.88
+check "a Service of which others hold a port" within "$soon" bash -c "$(declare -f how); weir sync; [ \"\$(how 10.96.0.88:443)\" = rr ]"
+weir sync
 stop "$weir"
 check "a full clean-up succeeds" weir cleanup
 check "nothing of weir is left" nothing_of_weir

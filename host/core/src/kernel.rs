@@ -7,8 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::plan::{Operation, Plan};
-use crate::state::{Base, Element, KernelState, Virtual, VirtualKey};
+use crate::plan::Plan;
+use crate::state::{Base, Element, KernelState, VirtualKey};
+
+mod fake;
+mod lost;
+mod ownership;
+
+pub use fake::{FakeKernel, run};
+pub use lost::Lost;
+pub use ownership::{Ownership, Proof};
 
 /// Why an operation did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,140 +139,6 @@ pub trait Kernel {
 
     /// What one virtual service has carried; `None` where there is none.
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError>;
-}
-
-/// Does to a state what the kernel would do to itself, refusing as Linux refuses.
-pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
-    match operation {
-        Operation::SetBase(base) => {
-            state.base = Some(base.clone());
-            Ok(())
-        }
-        Operation::RemoveBase => {
-            state.elements.clear();
-            found(state.base.take().is_some())
-        }
-        Operation::AddElement(_) | Operation::RemoveElement(_) if state.base.is_none() => {
-            Err(no_such())
-        }
-        Operation::AddElement(element) => added(state.elements.insert(*element)),
-        Operation::RemoveElement(element) => found(state.elements.remove(element)),
-        Operation::AddLocal(address) => added(state.locals.insert(*address)),
-        Operation::RemoveLocal(address) => found(state.locals.remove(address)),
-        Operation::AddVirtual(key, balance) => {
-            if state.virtuals.contains_key(key) {
-                return added(false);
-            }
-            let fresh = Virtual { balance: balance.clone(), destinations: BTreeMap::new() };
-            added(state.virtuals.insert(*key, fresh).is_none())
-        }
-        Operation::SetVirtual(key, balance) => {
-            virtual_of(state, key).map(|it| it.balance = balance.clone())
-        }
-        Operation::RemoveVirtual(key) => found(state.virtuals.remove(key).is_some()),
-        Operation::AddDestination(key, to, weight) => {
-            let destinations = &mut virtual_of(state, key)?.destinations;
-            if destinations.contains_key(to) {
-                return added(false);
-            }
-            added(destinations.insert(*to, *weight).is_none())
-        }
-        Operation::SetDestination(key, to, weight) => {
-            let destinations = &mut virtual_of(state, key)?.destinations;
-            found(destinations.get_mut(to).map(|old| *old = *weight).is_some())
-        }
-        Operation::RemoveDestination(key, to) => {
-            found(virtual_of(state, key)?.destinations.remove(to).is_some())
-        }
-    }
-}
-
-fn added(fresh: bool) -> Outcome {
-    if fresh { Ok(()) } else { Err(Refusal::new(RefusalKind::Exists, "File exists")) }
-}
-
-fn found(there: bool) -> Outcome {
-    if there { Ok(()) } else { Err(no_such()) }
-}
-
-fn no_such() -> Refusal {
-    Refusal::new(RefusalKind::NotFound, "No such file or directory")
-}
-
-fn virtual_of<'a>(
-    state: &'a mut KernelState,
-    key: &VirtualKey,
-) -> Result<&'a mut Virtual, Refusal> {
-    state.virtuals.get_mut(key).ok_or_else(no_such)
-}
-
-/// A kernel in memory.
-#[derive(Clone, Debug, Default)]
-pub struct FakeKernel {
-    /// What it holds, foreign virtual services included.
-    pub state: KernelState,
-    /// Virtual services made by somebody else.
-    pub foreign: BTreeSet<VirtualKey>,
-    /// Open connections by server.
-    pub open: BTreeMap<Server, u64>,
-    /// What virtual services have carried; nothing for those that aren't named.
-    pub traffic: BTreeMap<VirtualKey, Traffic>,
-    /// Refuses these with their refusal, once each time they come.
-    pub refuse: Vec<(Operation, Refusal)>,
-    /// How many operations it was sent.
-    pub writes: usize,
-}
-
-impl Kernel for FakeKernel {
-    fn observe(&mut self) -> Result<Observation, ObserveError> {
-        let mut ours = self.state.clone();
-        ours.virtuals.retain(|key, _| !self.foreign.contains(key));
-        Ok(Observation { ours, foreign: self.foreign.clone() })
-    }
-
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
-        let KernelState { base, elements, .. } = self.state.clone();
-        Ok(TableObservation { base, elements })
-    }
-
-    fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
-        plan.operations().iter().map(|operation| self.one(operation)).collect()
-    }
-
-    fn connections(
-        &mut self,
-        of: &BTreeSet<Server>,
-    ) -> Result<BTreeMap<Server, u64>, ObserveError> {
-        let there = of.iter().filter(|(key, to)| {
-            self.state.virtuals.get(key).is_some_and(|it| it.destinations.contains_key(to))
-        });
-        Ok(there.map(|server| (*server, self.open.get(server).copied().unwrap_or(0))).collect())
-    }
-
-    fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
-        let there = self.state.virtuals.contains_key(&of);
-        Ok(there.then(|| self.traffic.get(&of).copied().unwrap_or_default()))
-    }
-}
-
-impl FakeKernel {
-    /// A kernel that holds what a look found.
-    #[must_use]
-    pub fn seen(observation: Observation) -> Self {
-        let Observation { ours, foreign } = observation;
-        Self { state: ours, foreign, ..Self::default() }
-    }
-
-    fn one(&mut self, operation: &Operation) -> Outcome {
-        self.writes += 1;
-        if let Some((_, refusal)) = self.refuse.iter().find(|(it, _)| it == operation) {
-            return Err(refusal.clone());
-        }
-        if operation.virtual_key().is_some_and(|key| self.foreign.contains(&key)) {
-            return Err(Refusal::new(RefusalKind::Foreign, "made by somebody else"));
-        }
-        run(&mut self.state, operation)
-    }
 }
 
 impl fmt::Display for RefusalKind {

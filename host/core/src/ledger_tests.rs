@@ -165,7 +165,6 @@ fn a_claim_looks_at_its_own_objects_only() {
 /// Somebody else's virtual service, as a look shows it.
 fn foreign(kernel: &mut FakeKernel, key: VirtualKey) {
     kernel.state.virtuals.insert(key, rr(&[("203.0.113.1:80", 1)]));
-    kernel.foreign.insert(key);
 }
 
 #[test]
@@ -206,7 +205,6 @@ fn what_somebody_gave_up_is_taken() {
     ledger.observed(kernel.observe().unwrap());
     let keys = ledger.claim(&name("a"), Some(1), wants(&[80], "10.0.0.1:80"));
     turn(&mut ledger, &mut kernel, &keys);
-    kernel.foreign.clear();
     kernel.state.virtuals.clear();
     let keys = ledger.observed(kernel.observe().unwrap());
     turn(&mut ledger, &mut kernel, &keys);

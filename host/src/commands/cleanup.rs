@@ -11,7 +11,7 @@ use weir_core::state::KernelState;
 use super::{flags_only, run_dir, say};
 use crate::args::{CleanupArgs, GlobalArgs};
 use crate::kernel::lock::Lock;
-use crate::kernel::{How, LinuxKernel};
+use crate::kernel::{How, LinuxKernel, words};
 use crate::log;
 
 /// Removes what is provably ours; fails when anything of it remained.
@@ -19,21 +19,24 @@ pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
     log::start(&flags_only(global)?.log);
     let folder = run_dir(global);
     let _lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
-    let mut removed = 0;
+    let mut kernel = LinuxKernel::open(How::Route)?;
     let mut remained = BTreeSet::new();
-    // Addresses may have been made local in either way.
-    for how in [How::Address, How::Route] {
-        let mut kernel = LinuxKernel::open(how)?;
-        let plan = removal(&kernel.observe()?.ours, kernel.has_table()?, args.keep_ipvs);
-        let outcomes = kernel.apply(&plan);
-        removed += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        note(&plan, &outcomes, &mut remained);
-        if how == How::Route && !args.keep_ipvs {
-            remove_dummy(&mut kernel, &mut remained);
+    let seen = kernel.observe()?.ours;
+    // Addresses on the dummy go with it, before what they let packets in to. Its being there has
+    // helped the look to tell what is ours.
+    let mut removed = 0;
+    if !args.keep_ipvs {
+        match kernel.remove_dummy() {
+            Ok(there) => removed += usize::from(there),
+            Err(error) => drop(remained.insert(words(&error))),
         }
-        let left = removal(&kernel.observe()?.ours, kernel.has_table()?, args.keep_ipvs);
-        remained.extend(left.operations().iter().map(|it| format!("not done: {it}")));
     }
+    let plan = removal(&seen, kernel.has_table()?, args.keep_ipvs);
+    let outcomes = kernel.apply(&plan);
+    removed += outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    note(&plan, &outcomes, &mut remained);
+    let left = removal(&kernel.observe()?.ours, kernel.has_table()?, args.keep_ipvs);
+    remained.extend(left.operations().iter().map(|it| format!("not done: {it}")));
     if !args.keep_ipvs {
         forget(&folder);
     }
@@ -66,12 +69,6 @@ fn note(plan: &Plan, outcomes: &[Outcome], remained: &mut BTreeSet<String>) {
         if let Err(refusal) = outcome {
             remained.insert(format!("{operation}: {refusal}"));
         }
-    }
-}
-
-fn remove_dummy(kernel: &mut LinuxKernel, remained: &mut BTreeSet<String>) {
-    if let Err(error) = kernel.remove_dummy() {
-        remained.insert(crate::kernel::words(&error));
     }
 }
 

@@ -17,9 +17,12 @@ pub trait Machine: Kernel {
     /// Says which base a look at the table is held against.
     fn expect(&mut self, base: Base);
 
-    /// From now on connections from the node to a service come from these addresses. Says how many
-    /// routes were written again, and what the kernel refused.
-    fn repoint(&mut self, sources: Sources) -> (usize, Vec<String>);
+    /// From now on connections from the node to a service are to come from these addresses.
+    fn set_sources(&mut self, sources: Sources);
+
+    /// Writes routes again that say another source than they should. Says how many, and what the
+    /// kernel refused; the next call tries that again.
+    fn repoint(&mut self) -> (usize, Vec<String>);
 
     /// Removes what an earlier run made local in the way that is not configured now; says what the
     /// kernel refused.
@@ -43,8 +46,12 @@ impl Machine for LinuxKernel {
         Self::expect(self, base);
     }
 
-    fn repoint(&mut self, sources: Sources) -> (usize, Vec<String>) {
-        let (written, errors) = Self::repoint(self, sources);
+    fn set_sources(&mut self, sources: Sources) {
+        Self::set_sources(self, sources);
+    }
+
+    fn repoint(&mut self) -> (usize, Vec<String>) {
+        let (written, errors) = Self::repoint(self);
         (written, errors.iter().map(|error| words(error)).collect())
     }
 

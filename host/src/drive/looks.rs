@@ -13,6 +13,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let drift = self.all.drift();
         let looked = self.all.look().map(drop).map_err(|error| words(&error));
         self.looked(drift, &looked);
+        self.repoint();
         looked
     }
 

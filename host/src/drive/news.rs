@@ -75,19 +75,26 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn take_addresses(&mut self, state: Box<NodeState>) {
         let own = self.all.model.node().map(|node| node.addresses.clone()).unwrap_or_default();
         let sources = Sources::choose(&state.view, &own, &[]);
-        if sources != self.sources {
-            self.sources = sources;
-            let (written, errors) = self.all.kernel.repoint(sources);
-            tracing::info!(
-                ?sources,
-                routes = written,
-                "node to service: the source address changed"
-            );
-            for error in errors {
-                tracing::warn!(error, "a route keeps its old source address");
-            }
+        // Before the first dump a node seems to have no address.
+        if state.current && self.sources != Some(sources) {
+            self.sources = Some(sources);
+            self.all.kernel.set_sources(sources);
+            tracing::info!(?sources, "node to service: the source address changed");
+            self.repoint();
         }
         self.addresses = Some(state);
+    }
+
+    /// What a look found may say an old source, and what was refused once is tried again.
+    pub(super) fn repoint(&mut self) {
+        let (written, errors) = self.all.kernel.repoint();
+        if written > 0 {
+            tracing::info!(routes = written, "routes were pointed to the source address");
+        }
+        if let Some(error) = errors.first() {
+            let routes = errors.len();
+            tracing::warn!(routes, error, "routes keep an old source address for now");
+        }
     }
 
     pub(super) fn refresh_policies(&mut self) {

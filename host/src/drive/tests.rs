@@ -32,6 +32,8 @@ struct Node {
     blind: bool,
     looks: usize,
     looks_at_table: usize,
+    repointed: usize,
+    tidied: usize,
 }
 
 impl Node {
@@ -75,11 +77,15 @@ impl Kernel for Node {
 impl Machine for Node {
     fn expect(&mut self, _: Base) {}
 
-    fn repoint(&mut self, _: Sources) -> (usize, Vec<String>) {
+    fn set_sources(&mut self, _: Sources) {}
+
+    fn repoint(&mut self) -> (usize, Vec<String>) {
+        self.repointed += 1;
         (0, Vec::new())
     }
 
     fn tidy(&mut self) -> Vec<String> {
+        self.tidied += 1;
         Vec::new()
     }
 
@@ -247,8 +253,7 @@ fn looks_that_fail_because_others_write_all_the_time_hold_up_no_change() {
 #[test]
 fn a_restart_writes_nothing_even_if_others_change_the_rule_set_meanwhile() {
     let mut before = running(two_services());
-    let kernel = FakeKernel { writes: 0, ..before.node().kernel.clone() };
-    let mut it = start(kernel);
+    let mut it = start(before.node().kernel.clone().restarted());
     it.node().moved = true;
     it.drive.take(Command::Look);
     let answer = it.sync();
@@ -286,6 +291,38 @@ fn a_sync_asks_the_sources_first_and_tells_what_is_still_refused() {
     it.tell(Event::Rescanned);
     it.wake();
     assert_eq!(second.try_recv(), Ok(Ok(())));
+}
+
+#[test]
+fn the_earlier_way_goes_when_nothing_is_refused_any_more() {
+    let mut it = start(FakeKernel { refuse: vec![refused()], ..FakeKernel::default() });
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    it.tell(Event::Changes(vec![service("late", "10.96.0.3")]));
+    it.wake();
+    assert!(it.node().kernel.state.locals.contains(&"10.96.0.3".parse().unwrap()));
+    assert_eq!(it.node().tidied, 0, "a turn that works is no proof");
+    it.node().kernel.refuse.clear();
+    let _answer = it.sync();
+    it.tell(Event::Rescanned);
+    it.wake();
+    assert_eq!(it.node().tidied, 1);
+    it.tell(Event::Changes(vec![service("later", "10.96.0.4")]));
+    it.wake();
+    assert_eq!(it.node().tidied, 1, "once");
+}
+
+#[test]
+fn routes_are_pointed_after_each_look_and_turn() {
+    let mut it = running(two_services());
+    let before = it.node().repointed;
+    assert!(before > 0, "the first look and turn");
+    assert!(it.drive.look().is_ok());
+    assert_eq!(it.node().repointed, before + 1);
+    it.tell(Event::Changes(vec![service("late", "10.96.0.3")]));
+    it.wake();
+    assert_eq!(it.node().repointed, before + 2);
 }
 
 #[test]

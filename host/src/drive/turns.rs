@@ -45,7 +45,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         });
         self.log_turn(turn, took);
         self.measure(turn, took, now);
-        self.tidy();
+        self.repoint();
+        // With nothing refused, in this turn or before, the earlier way has nothing left to carry.
+        if self.all.refused().next().is_none() {
+            self.tidy();
+        }
         self.save_drains();
         let verdict = match turn.refused.len() {
             0 => Ok(()),
@@ -97,7 +101,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
-    /// After the first turn that worked, what another configuration had made local goes.
+    /// Once nothing is refused any more, what another configuration had made local goes.
     fn tidy(&mut self) {
         if std::mem::replace(&mut self.tidied, true) {
             return;

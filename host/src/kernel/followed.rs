@@ -3,7 +3,7 @@
 //! Only a look and our own commits move it on. So a commit of somebody else's that falls between a
 //! look and a commit of ours still shows: the rule set is then a generation further than it may be.
 
-use weir_nft::{ApplyError, Batch, Nftables, ObserveError, Table, TableState};
+use weir_nft::{ApplyError, Batch, Nftables, ObserveError, Socket, Table, TableState};
 
 /// nftables, followed.
 pub(super) struct Followed<N> {
@@ -29,6 +29,13 @@ impl<N: Nftables> Followed<N> {
         if before == self.at && ours {
             self.at = after;
         }
+    }
+}
+
+impl Followed<Socket> {
+    /// Whether there is such a table; nothing of it is read.
+    pub(super) fn has_table(&mut self, table: &Table) -> Result<bool, ObserveError> {
+        self.nft.has_table(table)
     }
 }
 

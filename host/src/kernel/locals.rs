@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use weir_core::kernel::{Outcome, Refusal, RefusalKind};
 use weir_core::plan::Operation;
-use weir_link::{Change, Error, LinkIndex, LinkName, Links, Op, Sources, Vip, VipRoute};
+use weir_link::{Change, Error, Link, LinkIndex, LinkName, Links, Op, Sources, Vip, VipRoute};
 
 use super::virtuals::chain;
 
@@ -26,10 +26,16 @@ pub(super) struct Locals {
     links: Links,
     how: How,
     dummy: LinkName,
+    /// The dummy, where there is one: a device of its name that isn't a dummy has nothing of ours.
     index: Option<LinkIndex>,
-    sources: Sources,
+    /// Addresses on the dummy when it was last looked at.
+    bound: BTreeSet<IpAddr>,
+    /// `None` before the node's addresses are known: routes keep what they say until then.
+    sources: Option<Sources>,
     /// Our routes as they were written: the kernel takes a stale IPv6 source off without a word.
     routes: BTreeMap<Vip, VipRoute>,
+    /// Some route may say another source than it should.
+    stale: bool,
 }
 
 impl Locals {
@@ -40,23 +46,44 @@ impl Locals {
             how,
             dummy,
             index: None,
-            sources: Sources::default(),
+            bound: BTreeSet::new(),
+            sources: None,
             routes: BTreeMap::new(),
+            stale: false,
         })
     }
 
-    /// The addresses that are local by our doing.
+    /// The addresses that are local by our doing, in the way that is configured.
     pub(super) fn observe(&mut self) -> Result<BTreeSet<IpAddr>, Error> {
         let routes = self.links.dump_vip_routes()?;
         self.routes = routes.into_iter().map(|route| (route.vip, route)).collect();
-        match self.how {
-            How::Route => Ok(self.routes.keys().map(|vip| vip.ip()).collect()),
-            How::Address => match self.links.bound(&self.dummy) {
-                Ok(bound) => Ok(bound.iter().filter(|ip| !is_link_local(*ip)).collect()),
-                Err(error) if error.is_not_found() => Ok(BTreeSet::new()),
-                Err(error) => Err(error),
-            },
-        }
+        self.stale = true;
+        self.look_at_dummy()?;
+        Ok(match self.how {
+            How::Route => self.routed().collect(),
+            How::Address => self.bound.clone(),
+        })
+    }
+
+    /// The addresses that were local by our doing at the last look, in whatever way.
+    pub(super) fn in_either_way(&self) -> BTreeSet<IpAddr> {
+        self.routed().chain(self.bound.iter().copied()).collect()
+    }
+
+    fn routed(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.routes.keys().map(|vip| vip.ip())
+    }
+
+    fn look_at_dummy(&mut self) -> Result<(), Error> {
+        let link = self.links.link(&self.dummy)?.filter(Link::is_dummy);
+        self.index = link.map(|link| link.index);
+        self.bound = match self.index.map(|index| self.links.dump_addresses_on(index)) {
+            Some(Ok(all)) => all.iter().map(|it| it.ip).filter(|ip| !is_link_local(*ip)).collect(),
+            Some(Err(error)) if !error.is_not_found() => return Err(error),
+            // It went between the two questions.
+            Some(Err(_)) | None => BTreeSet::new(),
+        };
+        Ok(())
     }
 
     /// Runs the operations about local addresses, in few sends.
@@ -96,7 +123,7 @@ impl Locals {
             (Operation::AddLocal(address), How::Route, _) => {
                 let vip = vip(address)?;
                 Some(Op::PutRoute(VipRoute {
-                    src: self.sources.of(vip.family()),
+                    src: self.sources.and_then(|sources| sources.of(vip.family())),
                     ..VipRoute::new(vip)
                 }))
             }
@@ -122,13 +149,18 @@ impl Locals {
         }
     }
 
-    /// From now on connections from the node to a service come from these addresses; routes that say
-    /// another are written again. Says how many, and what the kernel refused.
-    pub(super) fn repoint(&mut self, sources: Sources) -> (usize, Vec<Error>) {
-        self.sources = sources;
-        if self.how == How::Address {
+    /// Connections from the node to a service are to come from these addresses.
+    pub(super) fn set_sources(&mut self, sources: Sources) {
+        self.stale |= self.sources != Some(sources);
+        self.sources = Some(sources);
+    }
+
+    /// Writes routes again that say another source than they should. Says how many, and what the
+    /// kernel refused; that is tried again at the next call.
+    pub(super) fn repoint(&mut self) -> (usize, Vec<Error>) {
+        let (Some(sources), How::Route, true) = (self.sources, self.how, self.stale) else {
             return (0, Vec::new());
-        }
+        };
         let routes: Vec<VipRoute> = self.routes.values().copied().collect();
         let ops = sources.repoint(&routes);
         let verdicts = self.links.apply(&ops);
@@ -139,13 +171,14 @@ impl Locals {
                 Err(error) => errors.push(error),
             }
         }
+        self.stale = !errors.is_empty();
         (ops.len() - errors.len(), errors)
     }
 
     /// Removes what an earlier run made local in the other way.
     pub(super) fn tidy(&mut self) -> Vec<Error> {
         match self.how {
-            How::Route => self.links.remove_dummy(&self.dummy).err().into_iter().collect(),
+            How::Route => self.remove_dummy().err().into_iter().collect(),
             How::Address => {
                 let ops: Vec<Op> = self.routes.keys().map(|vip| Op::RemoveRoute(*vip)).collect();
                 let verdicts: Vec<Result<Change, Error>> = self.links.apply(&ops);
@@ -155,9 +188,11 @@ impl Locals {
         }
     }
 
-    /// Removes the dummy device.
-    pub(super) fn remove_dummy(&mut self) -> Result<(), Error> {
-        self.links.remove_dummy(&self.dummy).map(drop)
+    /// Removes the dummy device; says whether there was one.
+    pub(super) fn remove_dummy(&mut self) -> Result<bool, Error> {
+        let change = self.links.remove_dummy(&self.dummy)?;
+        self.index = None;
+        Ok(change == Change::Made)
     }
 }
 

@@ -9,7 +9,7 @@ use ipvs_rs::{
     Request, Service, ServiceEntry, ServiceFlags, ServiceKey, Stats, TableForward, TableService,
 };
 use weir_core::decision::{Scheduler, SchedulerFlags};
-use weir_core::kernel::{Refusal, RefusalKind, Traffic};
+use weir_core::kernel::{Ownership, Refusal, RefusalKind, Traffic};
 use weir_core::net::{Port, Protocol};
 use weir_core::plan::Operation;
 use weir_core::state::{Balance, Virtual, VirtualKey, Weight};
@@ -140,11 +140,10 @@ pub(super) fn carried(stats: &Stats, destinations: &[DestinationEntry]) -> Traff
 }
 
 /// What a refused request means for the plan.
-pub(super) fn refusal(operation: &Operation, error: &Error) -> Refusal {
+pub(super) fn refusal(operation: &Operation, error: &Error, known: &Ownership) -> Refusal {
     let kind = match operation {
         _ if error.is_outcome_unknown() => RefusalKind::Unknown,
-        // We know of none of ours, so this one is somebody else's.
-        Operation::AddVirtual(..) if error.is_exists() => RefusalKind::Foreign,
+        Operation::AddVirtual(key, _) if error.is_exists() => known.clash(key),
         _ if error.is_unknown_scheduler() || error.is_unavailable() => RefusalKind::Unsupported,
         _ if error.is_exists() => RefusalKind::Exists,
         _ if error.is_not_found() => RefusalKind::NotFound,

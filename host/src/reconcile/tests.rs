@@ -166,8 +166,7 @@ fn a_restart_that_finds_everything_right_writes_nothing() {
     let mut first = subject(FakeKernel::default(), Wish::default());
     first.fold(two_services(), 0);
     first.turn(0).unwrap();
-    let kernel = FakeKernel { writes: 0, ..first.kernel };
-    let mut second = subject(kernel, Wish::default());
+    let mut second = subject(first.kernel.restarted(), Wish::default());
     second.fold(two_services(), 0);
     assert!(second.turn(1_000).unwrap().plan.is_empty());
     assert_eq!((second.kernel.writes, second.drift()), (0, 0));
@@ -178,7 +177,7 @@ fn what_an_earlier_run_left_behind_goes() {
     let mut first = subject(FakeKernel::default(), Wish::default());
     first.fold(two_services(), 0);
     first.turn(0).unwrap();
-    let mut second = subject(first.kernel, Wish::default());
+    let mut second = subject(first.kernel.restarted(), Wish::default());
     second.fold(two_services().split_off(2), 0);
     let turn = second.turn(1_000).unwrap();
     assert_eq!(
@@ -253,7 +252,6 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
     };
     let mut kernel = FakeKernel::default();
     kernel.state.virtuals.insert(key, theirs.clone());
-    kernel.foreign.insert(key);
     let mut all = subject(kernel, Wish::default());
     all.fold(two_services(), 0);
     let turn = all.turn(0).unwrap();
@@ -263,7 +261,6 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
         lines(&turn)
     );
     assert_eq!(all.kernel.state.virtuals[&key], theirs);
-    all.kernel.foreign.clear();
     all.kernel.state.virtuals.clear();
     all.look().unwrap();
     assert!(

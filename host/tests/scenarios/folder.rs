@@ -56,6 +56,8 @@ impl Default for Settings {
 pub(crate) struct Happening {
     /// Somebody removed every virtual service.
     pub(crate) flushed: bool,
+    /// Somebody deleted the table.
+    pub(crate) table_deleted: bool,
     /// Somebody made these: `tcp 10.96.0.1:80`.
     foreign: Vec<String>,
     /// Somebody removed those of his again.

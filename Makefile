@@ -36,7 +36,7 @@ build: setup build-only ## Build every program and test
 
 .PHONY: build-only
 build-only:
-	$(cargo) test --workspace --no-run 2>&1 | { grep -v '^ *Executable ' || true; }
+	$(cargo) test --workspace --no-run 2>&1 | { grep --line-buffered -v '^ *Executable ' || true; }
 
 .PHONY: shell
 shell: setup ## Open a shell that has weir, cargo and the rest in PATH

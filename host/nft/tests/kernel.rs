@@ -344,6 +344,29 @@ fn a_wrong_batch_is_not_sent() {
     });
 }
 
+/// Who counts his own commits can tell others' from them.
+#[test]
+fn a_commit_moves_the_generation_by_one_and_one_that_changes_nothing_leaves_it() {
+    isolated("a_commit_moves_the_generation_by_one_and_one_that_changes_nothing_leaves_it", || {
+        let mut kernel = Socket::open().unwrap();
+        let set = Arc::new(Set::new(name("s"), &[DataType::InetService]));
+        let elements = || (1..100).map(|port| Element::new([Value::Port(port)]));
+        let mut table = Batch::new(weir());
+        table.add_table().add_set(&set);
+        let mut fill = Batch::new(weir());
+        fill.add_elements(&set, elements().collect::<Vec<_>>());
+        let mut empty = Batch::new(weir());
+        empty.delete_elements(&set, elements().collect::<Vec<_>>());
+        let mut step = |batch: &Batch| {
+            let before = kernel.generation().unwrap();
+            kernel.apply(batch).unwrap();
+            kernel.generation().unwrap() - before
+        };
+        let steps = [&table, &fill, &fill, &empty].map(&mut step);
+        assert_eq!(steps, [1, 1, 0, 1]);
+    });
+}
+
 #[test]
 fn the_listener_tells_who() {
     isolated("the_listener_tells_who", || {

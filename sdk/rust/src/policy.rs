@@ -37,9 +37,11 @@ pub trait Classify: Policy {
 pub enum Want {
     /// [`crate::Endpoint::age_seconds`].
     Age,
-    /// [`ServiceView::counters`].
+    /// [`ServiceView::counters`]: what IPVS carried for the port since the policies were asked last.
+    /// None at the first evaluation of a run, and none on nftables.
     Counters,
-    /// [`ServiceView::previous`].
+    /// [`ServiceView::previous`]: the decision in force, other policies' opinions and the node's
+    /// defaults in it. None at the first evaluation of a run.
     Previous,
 }
 

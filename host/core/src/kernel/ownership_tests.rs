@@ -41,7 +41,8 @@ fn add(it: &mut Ownership, at: &str, outcome: Result<(), RefusalKind>) {
 #[test]
 fn a_process_that_starts_goes_by_the_register() {
     let all = [WEB, OTHER, AWAY];
-    let cases: [(&str, Option<&[&str]>, &[&str]); 4] = [
+    type Case<'a> = (&'a str, Option<&'a [&'a str]>, &'a [&'a str]);
+    let cases: [Case<'_>; 4] = [
         ("what it names", Some(&[WEB]), &[WEB]),
         ("wherever that is", Some(&[AWAY]), &[AWAY]),
         ("an address alone proves nothing", Some(&[]), &[]),

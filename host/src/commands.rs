@@ -34,23 +34,33 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cleanup(args) => cleanup::run(&global, &args),
         Command::Sync(_) => sync(&global),
         Command::Init(args) => init(&global, &args),
-        Command::Policy(args) => {
-            crate::policy_cmd::run(args, preview::views).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Policy(args) => printed(crate::policy_cmd::run(args, preview::views)),
         Command::Config(args) => {
             let (out, remarks) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
-            config::command::run(&args.command, &global, out, remarks)?;
-            Ok(ExitCode::SUCCESS)
+            let done = config::command::run(&args.command, &global, out, remarks);
+            printed(done.map_err(Into::into))
         }
         Command::Completion(args) => {
-            args::completion(args.shell, &mut std::io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            let done = args::completion(args.shell, &mut std::io::stdout().lock());
+            printed(done.map_err(Into::into))
         }
         Command::Man(args) => {
-            args::man(args.folder.as_deref(), &mut std::io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            let done = args::man(args.folder.as_deref(), &mut std::io::stdout().lock());
+            printed(done.map_err(Into::into))
         }
         Command::Version(args) => version(&args),
+    }
+}
+
+/// The end of a command whose only pipe is its output: whoever read along may have seen enough.
+fn printed(done: Result<()>) -> Result<ExitCode> {
+    let is_unread = |error: &anyhow::Error| {
+        let cause = error.root_cause().downcast_ref::<std::io::Error>();
+        cause.is_some_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe)
+    };
+    match done {
+        Err(error) if is_unread(&error) => Ok(ExitCode::SUCCESS),
+        done => done.map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -180,4 +190,18 @@ fn version(args: &VersionArgs) -> Result<ExitCode> {
 fn flags_only(global: &GlobalArgs) -> Result<Config> {
     let overrides: Overrides = global.overrides(&SourceArgs::default());
     Ok(config::load(None, &overrides)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn an_output_that_nobody_reads_is_no_failure() {
+        let failed = |kind: io::ErrorKind| Err(io::Error::from(kind)).context("write the answer");
+        assert!(printed(failed(io::ErrorKind::BrokenPipe)).is_ok());
+        assert!(printed(failed(io::ErrorKind::StorageFull)).is_err());
+    }
 }

@@ -23,9 +23,15 @@ ln -sf /proc/self/fd/2 /dev/stderr
 modprobe -aq virtio_pci virtio_console virtio_blk virtio_rng ext4 2>/dev/null
 xargs -r modprobe -a </job/modules
 
-for port in /sys/class/virtio-ports/*; do
-  read -r name <"$port/name" && eval "port_$name=/dev/${port##*/}"
-done
+# A port is there before the host has told its name.
+find_ports() {
+  for port in /sys/class/virtio-ports/*; do
+    [ -e "$port/name" ] && read -r name <"$port/name" && eval "port_$name=/dev/${port##*/}"
+  done
+  [ -n "$port_stdout" ] && [ -n "$port_stderr" ] && [ -n "$port_out" ] && [ -n "$port_status" ]
+}
+tries=0
+until find_ports || [ $((tries += 1)) -gt 400 ]; do sleep 0.05; done
 
 hostname weir
 ip link set lo up

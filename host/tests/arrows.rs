@@ -17,7 +17,7 @@ struct Room {
     why: &'static str,
 }
 
-const ROOMS: [Room; 9] = [
+const ROOMS: [Room; 10] = [
     Room {
         of: "weir-core",
         sees: &[],
@@ -26,6 +26,7 @@ const ROOMS: [Room; 9] = [
     Room { of: "ipvs-rs", sees: &[], why: "it is published alone and knows nothing of weir" },
     Room { of: "weir-nft", sees: &[], why: "it speaks nftables, not Services" },
     Room { of: "weir-link", sees: &[], why: "it speaks links and addresses, not Services" },
+    Room { of: "weir-conntrack", sees: &[], why: "it speaks flows, not Services" },
     Room {
         of: "weir-policy-host",
         sees: &["weir-core"],
@@ -44,7 +45,14 @@ const ROOMS: [Room; 9] = [
     Room { of: "weir-vm", sees: &[], why: "the harness boots any kernel for anybody" },
     Room {
         of: "weir",
-        sees: &["ipvs-rs", "weir-core", "weir-link", "weir-nft", "weir-policy-host"],
+        sees: &[
+            "ipvs-rs",
+            "weir-conntrack",
+            "weir-core",
+            "weir-link",
+            "weir-nft",
+            "weir-policy-host",
+        ],
         why: "the daemon talks to policies through the sandbox only",
     },
 ];
@@ -74,7 +82,7 @@ const FOREIGN: [Foreign; 4] = [
     },
     Foreign {
         crates: &["netlink-sys", "netlink-packet-core", "netlink-packet-route", "rtnetlink", "mnl"],
-        only: &["ipvs-rs", "weir-link", "weir-nft"],
+        only: &["ipvs-rs", "weir-conntrack", "weir-link", "weir-nft"],
         why: "netlink messages are written and read in the kernel crates",
     },
 ];

@@ -23,7 +23,7 @@ const LONGEST_REQUEST: usize = 128;
 pub enum Deleted {
     /// It was deleted now.
     Now,
-    /// It was gone before, or another flow has its tuple, which was left alone.
+    /// It was gone before; a flow that has taken its place was left alone.
     AlreadyGone,
 }
 
@@ -191,8 +191,8 @@ mod tests {
             prop_assert!(writer.as_bytes().len() <= LONGEST_REQUEST);
             let message = Messages::new(writer.as_bytes()).next().unwrap().unwrap();
             let kinds: Vec<_> = message.attributes().unwrap().map(|it| it.unwrap().kind).collect();
-            let zone = (flow.zone != 0).then_some(18);
-            let want: Vec<u16> = [Some(1), zone, Some(12)].into_iter().flatten().collect();
+            let zone = (flow.reply_zone != 0).then_some(18);
+            let want: Vec<u16> = [Some(2), zone, Some(12)].into_iter().flatten().collect();
             prop_assert_eq!(kinds, want);
         }
 

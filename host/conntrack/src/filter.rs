@@ -200,6 +200,41 @@ mod tests {
         assert!(!alone.asks_kernel(Some(Family::V6)), "nor ports without a protocol");
     }
 
+    /// By linux/netfilter/nfnetlink_conntrack.h, byte for byte.
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn what_is_asked_is_laid_out_as_the_headers_say() {
+        let service =
+            TupleFilter { dst: ip("10.96.0.1"), dst_port: Some(53), ..TupleFilter::default() };
+        let filter = Filter {
+            protocol: Some(17),
+            original: service,
+            with_status: Status::DST_NAT,
+            without_status: Status::OFFLOAD,
+            zone: Some(3),
+            ..Filter::default()
+        };
+        let mut writer = Writer::default();
+        filter.encode(&mut writer, Some(Family::V4));
+        #[rustfmt::skip]
+        let want = [
+            // CTA_STATUS, CTA_STATUS_MASK: 1 << 5 of 1 << 5 | 1 << 14
+            8, 0, 3, 0, 0, 0, 0, 0x20, 8, 0, 26, 0, 0, 0, 0x40, 0x20,
+            // CTA_TUPLE_ORIG, nested: CTA_TUPLE_IP, nested: destination
+            36, 0, 1, 0x80, 12, 0, 1, 0x80, 8, 0, 2, 0, 10, 96, 0, 1,
+            // CTA_TUPLE_PROTO, nested: number, destination port, each padded
+            20, 0, 2, 0x80, 5, 0, 1, 0, 17, 0, 0, 0, 6, 0, 3, 0, 0, 53, 0, 0,
+            // CTA_TUPLE_REPLY, nested: empty CTA_TUPLE_IP, CTA_TUPLE_PROTO with the number
+            20, 0, 2, 0x80, 4, 0, 1, 0x80, 12, 0, 2, 0x80, 5, 0, 1, 0, 17, 0, 0, 0,
+            // CTA_FILTER, nested: CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS
+            20, 0, 25, 0x80, 8, 0, 1, 0, 0b10_1010, 0, 0, 0, 8, 0, 2, 0, 0b1000, 0, 0, 0,
+        ];
+        assert_eq!(writer.as_bytes(), want);
+        let mut unspecific = Writer::default();
+        filter.encode(&mut unspecific, None);
+        assert_eq!(unspecific.as_bytes(), &want[..16], "a tuple is asked of one family only");
+    }
+
     proptest! {
         #[test]
         fn a_flow_passes_what_it_has_and_fails_each_thing_it_lacks(

@@ -32,10 +32,15 @@ pub(crate) fn flow() -> impl Strategy<Value = Flow> {
     let tuples = (family(), any::<bool>()).prop_flat_map(|(family, with_ports)| {
         (tuple(family, with_ports), tuple(family, with_ports))
     });
-    let numbers = any::<(u8, u32, u32, u16, u32, Option<u32>)>();
+    let zones = (any::<u16>(), any::<u16>(), 0..3).prop_map(|(zone, other, which)| match which {
+        0 => (zone, zone),
+        1 => (zone, 0),
+        _ => (0, other),
+    });
+    let numbers = (any::<(u8, u32, u32)>(), zones, any::<(u32, Option<u32>)>());
     (tuples, numbers, count(), count()).prop_map(
         |(tuples, numbers, original_count, reply_count)| {
-            let (protocol, status, id, zone, mark, timeout) = numbers;
+            let ((protocol, status, id), (zone, reply_zone), (mark, timeout)) = numbers;
             Flow {
                 protocol,
                 original: tuples.0,
@@ -43,6 +48,7 @@ pub(crate) fn flow() -> impl Strategy<Value = Flow> {
                 status: Status(status),
                 id,
                 zone,
+                reply_zone,
                 mark,
                 timeout,
                 original_count,

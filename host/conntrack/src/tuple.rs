@@ -82,8 +82,9 @@ impl Tuple {
         Family::of(self.src)
     }
 
-    /// Writes the attribute `kind` (`CTA_TUPLE_ORIG` or `CTA_TUPLE_REPLY`).
-    pub(crate) fn encode(&self, writer: &mut Writer, kind: u16, protocol: u8) {
+    /// Writes the attribute `kind` (`CTA_TUPLE_ORIG` or `CTA_TUPLE_REPLY`), with the zone of its
+    /// direction if that has one of its own.
+    pub(crate) fn encode(&self, writer: &mut Writer, kind: u16, protocol: u8, zone: Option<u16>) {
         let (src, dst) = match self.family() {
             Family::V4 => (attr::IP_V4_SRC, attr::IP_V4_DST),
             Family::V6 => (attr::IP_V6_SRC, attr::IP_V6_DST),
@@ -100,6 +101,9 @@ impl Tuple {
                     writer.be16(attr::PROTO_DST_PORT, ports.dst);
                 }
             });
+            if let Some(zone) = zone {
+                writer.be16(attr::ZONE, zone);
+            }
         });
     }
 }

@@ -24,6 +24,7 @@ fn flow(client: u16, endpoint: u8) -> Flow {
         status: Status::CONFIRMED | Status::DST_NAT,
         id: 1000 + u32::from(client),
         zone: 0,
+        reply_zone: 0,
         mark: 0,
         timeout: Some(30),
         original_count: None,
@@ -180,10 +181,20 @@ fn a_dump_has_its_time_and_what_is_left_of_it_is_read_away() {
 fn each_deletion_has_its_verdict() {
     let mut fake = kernel(Faults { stale: true, ..Faults::default() });
     let other_id = Flow { id: 7, ..flow(2, 2) };
-    let other_zone = Flow { zone: 7, ..flow(2, 2) };
-    let flows = [flow(1, 1), flow(9, 1), flow6(3), flow(1, 1), other_id, other_zone, flow(4, 1)];
+    let other_endpoint = Flow { id: flow(2, 2).id, ..flow(2, 3) };
+    let other_zone = Flow { zone: 7, reply_zone: 7, ..flow(2, 2) };
+    let flows = [
+        flow(1, 1),
+        flow(9, 1),
+        flow6(3),
+        flow(1, 1),
+        other_id,
+        other_zone,
+        other_endpoint,
+        flow(4, 1),
+    ];
     let verdicts = open(&mut fake).delete(&keys(&flows));
-    assert_eq!(kinds(&verdicts), ["now", "gone", "now", "gone", "gone", "gone", "now"]);
+    assert_eq!(kinds(&verdicts), ["now", "gone", "now", "gone", "gone", "gone", "gone", "now"]);
     assert_eq!(fake.flows, [flow(2, 2), icmp(), flow6(5)]);
     assert_eq!(fake.sent.len(), 3, "in batches of three");
     assert_eq!(open(&mut fake).delete(&[]), []);
@@ -218,7 +229,8 @@ fn refusals_and_failures_of_the_socket_are_told_of_each() {
     }
     let mut fake = kernel(Faults { deletions: Some(libc::EBUSY), ..Faults::default() });
     let error = open(&mut fake).delete(&four[..1]).remove(0).unwrap_err();
-    let words = "cannot delete conntrack flow udp 10.0.0.1:1 -> 10.96.0.1:53 id 1001";
+    let words =
+        "cannot delete conntrack flow udp with replies 10.1.0.1:5353 -> 10.0.0.1:1, id 1001";
     assert_eq!(error.to_string(), words);
 }
 

@@ -10,7 +10,7 @@ use weir_conntrack::netlink::{Message, Messages, Transport, Wait, Writer};
 const ACK: u16 = 4;
 const DUMP: u16 = 0x300;
 const DUMP_INTR: u16 = 0x10;
-const TUPLE_ORIG: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
 const STATUS: u16 = 3;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
@@ -70,10 +70,10 @@ fn written(fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
     writer.as_bytes().to_vec()
 }
 
-/// What names a flow in a message: its original tuple and zone, and its number.
+/// What names a flow in a message: its reply tuple and zone, and its number.
 fn name(message: &Message<'_>) -> [Option<Vec<u8>>; 3] {
     let attributes: Vec<_> = message.attributes().unwrap().map(Result::unwrap).collect();
-    [TUPLE_ORIG, ZONE, ID]
+    [TUPLE_REPLY, ZONE, ID]
         .map(|kind| attributes.iter().find(|it| it.kind == kind).map(|it| it.payload.to_vec()))
 }
 

@@ -32,6 +32,7 @@ fn translated() -> Outcome {
         reply_count: Some(Count { packets: 1, bytes: 28 + 6 }),
         mark: 0,
         zone: 0,
+        reply_zone: 0,
         ..flow
     };
     ensure!(flow == want, "{flow:?}");

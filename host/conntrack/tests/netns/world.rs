@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_conntrack::{Conntrack, Filter, Flow, Options};
 
@@ -63,8 +63,9 @@ impl Check {
 
 fn furnish() -> Outcome {
     run("ip", &["link", "set", "lo", "up"])?;
-    for address in ["fd00::1/128", "fd00::2/128"] {
+    for address in ["fd00::1", "fd00::2"] {
         run("ip", &["-6", "address", "add", address, "dev", "lo", "nodad"])?;
+        wait_for_local(address)?;
     }
     for (family, service) in [("-4", "10.96.0.0/16"), ("-6", "fd96::/16")] {
         run("ip", &[family, "route", "add", service, "dev", "lo"])?;
@@ -72,6 +73,19 @@ fn furnish() -> Outcome {
     nft(TRACKED)?;
     std::fs::write("/proc/sys/net/netfilter/nf_conntrack_acct", "1")?;
     Ok(())
+}
+
+/// The kernel makes an IPv6 address local a little after it has taken it (in a work queue).
+fn wait_for_local(address: &str) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let out = Command::new("ip").args(["-6", "route", "get", address]).output()?;
+        if out.stdout.starts_with(b"local ") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{address} isn't local: {out:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// An error with all its causes.

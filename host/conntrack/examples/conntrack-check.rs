@@ -1,8 +1,9 @@
 //! Shows on a real kernel what this crate promises: `ok - ` or `not ok - ` a line.
 //!
-//! Run as root; a word chooses the checks that have it in their name. `conntrack-check offloaded`
-//! prints the flows of this network namespace that are offloaded instead, with their packets.
-//! Exits non-zero if anything failed.
+//! Run as root; a word chooses the checks that have it in their name. Exits non-zero if anything
+//! failed. Two words do something else, in the network namespace where they are said: `offloaded`
+//! prints the flows that are offloaded, with their packets; `end-offloaded` ends them and says how
+//! many that were.
 
 #![allow(clippy::print_stdout, reason = "its lines are what it is for")]
 
@@ -21,13 +22,17 @@ use std::process::ExitCode;
 use weir_conntrack::{Filter, Status};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let only = std::env::args().nth(1);
-    if only.as_deref() == Some("offloaded") {
-        offloaded()?;
-        return Ok(ExitCode::SUCCESS);
+    let word = std::env::args().nth(1);
+    match word.as_deref() {
+        Some("offloaded") => offloaded().map(|()| ExitCode::SUCCESS),
+        Some("end-offloaded") => end_offloaded().map(|()| ExitCode::SUCCESS),
+        only => Ok(checks(only)),
     }
+}
+
+fn checks(only: Option<&str>) -> ExitCode {
     let all = [dumps::CHECKS, deletions::CHECKS].concat();
-    let chosen = all.iter().filter(|c| only.as_ref().is_none_or(|word| c.name.contains(word)));
+    let chosen = all.iter().filter(|c| only.is_none_or(|word| c.name.contains(word)));
     let mut failed = 0;
     for check in chosen {
         match check.run() {
@@ -39,14 +44,26 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     println!("{failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn offload() -> Filter {
+    Filter { with_status: Status::OFFLOAD, ..Filter::default() }
 }
 
 fn offloaded() -> Result<(), Box<dyn Error>> {
-    let filter = Filter { with_status: Status::OFFLOAD, ..Filter::default() };
-    let dumped = world::open()?.dump(&filter, |flow| {
+    let dumped = world::open()?.dump(&offload(), |flow| {
         let packets = flow.packets().map_or("?".to_owned(), |packets| packets.to_string());
         println!("{flow}, {packets} packets, timeout {:?}", flow.timeout);
     })?;
     dumped.partial.map_or(Ok(()), |why| Err(why.into()))
+}
+
+fn end_offloaded() -> Result<(), Box<dyn Error>> {
+    let ended = world::open()?.end_flows(&mut |_| true, &offload())?;
+    if !ended.is_complete() {
+        return Err(format!("{ended:?}").into());
+    }
+    println!("{} ended", ended.deleted);
+    Ok(())
 }

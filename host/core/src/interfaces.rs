@@ -38,7 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use entry::{BadEntry, Entry, Glob};
-pub use groups::{BuiltIn, PARENT, PEER, looks_like_pod};
+pub use groups::{BuiltIn, ELSEWHERE, PARENT, PEER, looks_like_pod};
 pub use name::{BadGroupName, BadIfName, GroupName, IfName};
 pub use selection::{Digest, Fault, MAX_ENTRIES, Selection, Unmatched};
 pub use survey::{BadGroup, Survey};

@@ -45,11 +45,12 @@ const OVERLAY_NAMES: [&str; 6] =
     ["tunl0", "wireguard.cali", "wg-v6.cali", "cilium_wg0", "flannel-wg", "flannel-wg-v6"];
 /// What kube-router's tunnels to other nodes begin with.
 const OVERLAY_PREFIX: &str = "tun-";
-/// Kinds of pairs whose other end may be in another network namespace.
-const PAIRS: [&str; 2] = ["veth", "netkit"];
 
-/// What of [`Interface::attributes`] names a pair's other end, when that is in this namespace.
+/// What of [`Interface::attributes`] says where the other end of a pair (a veth, a netkit) is:
+/// [`ELSEWHERE`] is another network namespace. There is no such attribute otherwise.
 pub const PEER: &str = "peer";
+/// See [`PEER`].
+pub const ELSEWHERE: &str = "elsewhere";
 /// What of [`Interface::attributes`] names the interface below: a VLAN's or a macvlan's.
 pub const PARENT: &str = "parent";
 
@@ -123,20 +124,23 @@ fn is_uplink(one: &Interface, ports: &[&Interface]) -> bool {
         return one.addresses.iter().any(|net| is_of_the_node(net.addr()));
     }
     let has_card = || ports.iter().any(|port| CARDS.contains(&port.kind.as_str()));
-    let leads_elsewhere = PAIRS.contains(&kind) && !one.pod && !one.attributes.contains_key(PEER);
-    (leads_elsewhere || (BRIDGES.contains(&kind) && has_card())) && has_own_network(one)
+    (leads_elsewhere(one) || (BRIDGES.contains(&kind) && has_card())) && has_own_network(one)
 }
 
 fn is_overlay_name(name: &str) -> bool {
     OVERLAY_NAMES.contains(&name) || name.starts_with(OVERLAY_PREFIX)
 }
 
-/// Whether a veth whose peer is in another network namespace looks like the node's end of a pod's
-/// interface. The other thing that it may be is the network card of a node that is itself a
-/// container: that has the way out, or a network and not only single addresses.
+/// Whether an interface looks like the node's end of a pod's: one of a pair whose other end is in
+/// another network namespace. The other thing that such may be is the network card of a node that is
+/// itself a container: that has the way out, or a network and not only single addresses.
 #[must_use]
 pub fn looks_like_pod(one: &Interface) -> bool {
-    !one.default_route && !has_own_network(one)
+    leads_elsewhere(one) && !one.default_route && !has_own_network(one)
+}
+
+fn leads_elsewhere(one: &Interface) -> bool {
+    one.attributes.get(PEER).is_some_and(|is| is == ELSEWHERE)
 }
 
 /// Whether one of its addresses has a network around it that the node is in.

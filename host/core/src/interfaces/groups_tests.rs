@@ -15,6 +15,11 @@ fn pod(interface: Interface) -> Interface {
     Interface { pod: true, ..interface }
 }
 
+fn elsewhere(mut interface: Interface) -> Interface {
+    interface.attributes.insert(PEER.into(), ELSEWHERE.into());
+    interface
+}
+
 fn port(interface: Interface, of: &str) -> Interface {
     Interface { master: Some(of.into()), ..interface }
 }
@@ -68,10 +73,8 @@ fn a_pair_leads_to_a_pod_to_a_network_or_nowhere() {
     assert_eq!(groups(&[cali], "cali1a2b"), "other");
     // The card of a node that is a container.
     let eth1 = one("eth1", "veth", &["172.20.0.3/16"]);
-    assert_eq!(groups(std::slice::from_ref(&eth1), "eth1"), "uplink");
-    let mut here = eth1;
-    here.attributes.insert(PEER.into(), "veth9".into());
-    assert_eq!(groups(&[here], "eth1"), "other");
+    assert_eq!(groups(&[elsewhere(eth1.clone())], "eth1"), "uplink");
+    assert_eq!(groups(&[eth1], "eth1"), "other");
 }
 
 #[test]
@@ -85,7 +88,8 @@ fn what_looks_like_a_pod() {
         (way_out(one("eth0", "veth", &["172.18.0.3/32"])), false),
     ];
     for (interface, want) in cases {
-        assert_eq!(looks_like_pod(&interface), want, "{interface:?}");
+        assert_eq!(looks_like_pod(&elsewhere(interface.clone())), want, "{interface:?}");
+        assert!(!looks_like_pod(&interface), "its other end is here: {interface:?}");
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What this kernel may lack (bonds, VLANs) is shown by `host/link/examples/link-check.rs` in a guest.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;

@@ -11,10 +11,11 @@
 //! | switched off (`ip link set … down`) | carries nothing until somebody switches it on, which is an event |
 //! | a name that isn't UTF-8 | it can't be written into a rule |
 //!
-//! An interface without a carrier stays: the kernel keeps a device in a flowtable through that, an
-//! idle device costs nothing, the kernel itself drops flows whose route went with the carrier, and a
-//! bond or a cable that comes back mustn't cost two changes of the flowtable. A VRF's members stay,
-//! too: they have addresses and routes of their own.
+//! An interface without a carrier stays: the kernel keeps such a device in a flowtable, where it costs
+//! nothing while no packet comes, and a flow that leaves by it fares no better or worse than a packet
+//! that is routed there. A cable, a bond or a pod that is just starting mustn't cost a change of the
+//! flowtable each time its carrier comes or goes. A VRF's members stay, too: they have addresses and
+//! routes of their own.
 //!
 //! | group | an interface is in it when |
 //! |---|---|

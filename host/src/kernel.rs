@@ -8,6 +8,7 @@ mod connections;
 pub mod doctor;
 mod elements;
 mod followed;
+pub mod interfaces;
 mod locals;
 pub mod lock;
 pub mod modules;

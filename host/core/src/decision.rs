@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub use check::{Asked, decide};
 pub use scheduler::{Scheduler, SchedulerFlags, UnknownFlag, UnknownScheduler};
 
+use crate::interfaces::Selection;
 use crate::state::Weight;
-use crate::wish::Interfaces;
 
 /// What carries a service port's traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ pub struct Decision {
     /// When flows are offloaded.
     pub offload: Chosen<Offload>,
     /// Interfaces that take part in offload; `None` is all.
-    pub interfaces: Option<Chosen<Interfaces>>,
+    pub interfaces: Option<Chosen<Selection>>,
     /// Seconds that a client stays with its server; `None` without affinity.
     pub affinity: Chosen<Option<NonZeroU32>>,
     /// Seconds after which to ask again although nothing changed.

@@ -80,7 +80,7 @@ pub fn in_force(decision: &Decision) -> Wish {
             Offload::Never => wish::Offload::Never,
             Offload::After(packets) => wish::Offload::After(packets.get()),
         }),
-        interfaces: decision.interfaces.as_ref().map(|chosen| chosen.value.clone()),
+        interfaces: decision.interfaces.as_ref().map(|chosen| chosen.value.clone().into()),
         affinity_seconds: Some(affinity.value.map_or(0, std::num::NonZeroU32::get)),
         re_evaluate_after_seconds: decision.re_evaluate.as_ref().map(|it| it.value.get()),
         note: None,

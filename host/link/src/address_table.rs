@@ -12,7 +12,7 @@ pub(crate) trait Bits: Copy + Ord {}
 impl Bits for u32 {}
 impl Bits for u128 {}
 
-/// One address on one link.
+/// One address on one link. The last two fields lie in what alignment would leave empty anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<B> {
     pub(crate) ip: B,

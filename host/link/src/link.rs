@@ -2,6 +2,7 @@
 //!
 //! Pure. `struct ifinfomsg` and the `IFLA_` attributes (linux/if_link.h).
 
+use crate::flags::LinkFlags;
 use crate::name::{LinkIndex, LinkName};
 use crate::wire::{Attrs, Malformed, Writer, u32_of};
 
@@ -22,16 +23,17 @@ pub struct Link {
     pub kind: String,
     /// The bridge, bond or VRF that it belongs to.
     pub master: Option<LinkIndex>,
+    /// The link that it stands on (`IFLA_LINK`): a VLAN's or a macvlan's parent, what a tunnel is
+    /// bound to. `None` where that is in another network namespace, and for one of a pair: of its
+    /// other end the kernel tells nothing when that comes or goes.
+    pub parent: Option<LinkIndex>,
+    /// What it stands on, or its other end, is in another network namespace (`IFLA_LINK_NETNSID`).
+    /// A link that is down may not say so yet.
+    pub lower_elsewhere: bool,
     /// Bytes that one packet may have.
     pub mtu: u32,
-    /// `IFF_UP`: somebody switched it on.
-    pub up: bool,
-    /// `IFF_LOWER_UP`: it has a carrier.
-    pub lower_up: bool,
-    /// `IFF_LOOPBACK`.
-    pub loopback: bool,
-    /// Its other half (a veth's peer, a VLAN's parent) is in another network namespace.
-    pub peer_elsewhere: bool,
+    /// Its `IFF_` flags.
+    pub flags: LinkFlags,
 }
 
 impl Link {
@@ -41,10 +43,34 @@ impl Link {
         self.kind == DUMMY
     }
 
-    /// Whether it looks like a pod's: a veth whose peer is in another network namespace.
+    /// Whether it is one end of a pair: a veth or a netkit.
     #[must_use]
-    pub fn is_pod_like(&self) -> bool {
-        self.kind == "veth" && self.peer_elsewhere
+    pub fn is_pair(&self) -> bool {
+        matches!(self.kind.as_str(), "veth" | "netkit")
+    }
+
+    /// Whether its other end is in another network namespace, as with a pod's.
+    #[must_use]
+    pub fn leads_elsewhere(&self) -> bool {
+        self.is_pair() && self.lower_elsewhere
+    }
+
+    /// `IFF_UP`: somebody switched it on.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.flags.has(libc::IFF_UP)
+    }
+
+    /// `IFF_LOWER_UP`: it has a carrier.
+    #[must_use]
+    pub fn has_carrier(&self) -> bool {
+        self.flags.has(libc::IFF_LOWER_UP)
+    }
+
+    /// `IFF_LOOPBACK`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.flags.has(libc::IFF_LOOPBACK)
     }
 
     /// Reads the body of `RTM_NEWLINK`; `None` when it is about a bridge port
@@ -70,28 +96,33 @@ impl Link {
                     link.master = LinkIndex::new(u32_of("IFLA_MASTER", value)?);
                 }
                 (libc::IFLA_LINKINFO, value) => link.kind = kind_in(value)?,
-                (libc::IFLA_LINK_NETNSID, _) => link.peer_elsewhere = true,
+                (libc::IFLA_LINK, value) => {
+                    link.parent = LinkIndex::new(u32_of("IFLA_LINK", value)?);
+                }
+                (libc::IFLA_LINK_NETNSID, _) => link.lower_elsewhere = true,
                 _ => {}
             }
         }
         if !named {
             return Err(Malformed::new("link", "no IFLA_IFNAME"));
         }
+        // Elsewhere the index is another link's.
+        if link.lower_elsewhere || link.is_pair() {
+            link.parent = None;
+        }
         Ok(Some(LinkMessage { link, whole }))
     }
 
     fn bare(index: LinkIndex, flags: u32) -> Self {
-        let has = |flag: libc::c_int| flags & flag as u32 != 0;
         Self {
             index,
             name: String::new(),
             kind: String::new(),
             master: None,
+            parent: None,
+            lower_elsewhere: false,
             mtu: 0,
-            up: has(libc::IFF_UP),
-            lower_up: has(libc::IFF_LOWER_UP),
-            loopback: has(libc::IFF_LOOPBACK),
-            peer_elsewhere: false,
+            flags: LinkFlags::from_bits(flags),
         }
     }
 }

@@ -21,11 +21,11 @@ impl LinkName {
     /// # Errors
     /// When the kernel would refuse it as a device name.
     pub fn new(name: &str) -> Result<Self, BadLinkName> {
-        // IFNAMSIZ is 16 with the terminating zero.
+        // IFNAMSIZ is 16 with the terminating zero; the kernel's isspace counts 0xA0, too.
         let good = (1..=15).contains(&name.len())
             && name != "."
             && name != ".."
-            && !name.bytes().any(|b| b == b'/' || b == b':' || b == 0 || b.is_ascii_whitespace());
+            && !name.bytes().any(|b| matches!(b, 0 | b'/' | b':' | b' ' | 9..=13 | 0xA0));
         if good { Ok(Self(name.to_owned())) } else { Err(BadLinkName(name.to_owned())) }
     }
 
@@ -156,6 +156,8 @@ mod tests {
             ("eth0:1", false),
             ("a b", false),
             ("a\tb", false),
+            ("a\u{b}b", false),
+            ("\u{e0}0", false),
             ("a\0b", false),
         ];
         for (name, good) in cases {

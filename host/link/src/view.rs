@@ -95,8 +95,8 @@ impl NodeView {
         let index = link.index;
         let old = self.links.get(&index);
         if let (false, Some(old)) = (whole, old) {
-            let Link { name, up, lower_up, loopback, .. } = link;
-            link = Link { name, up, lower_up, loopback, ..old.clone() };
+            let Link { name, flags, .. } = link;
+            link = Link { name, flags, ..old.clone() };
         }
         let differs = old != Some(&link);
         self.links.insert(index, link);
@@ -115,12 +115,12 @@ impl NodeView {
     /// that has another link that is up stays, and takes the first back once it is up again.
     fn drop_dead_routes(&mut self) {
         let links = &self.links;
-        let down = |index: &LinkIndex| links.get(index).is_some_and(|link| !link.up);
+        let down = |index: &LinkIndex| links.get(index).is_some_and(|link| !link.is_up());
         self.routes.retain(|route| route.links.is_empty() || !route.links.iter().all(down));
     }
 
     fn is_up(&self, index: LinkIndex) -> bool {
-        self.links.get(&index).is_some_and(|link| link.up)
+        self.links.get(&index).is_some_and(Link::is_up)
     }
 
     fn put_route(&mut self, route: DefaultRoute, replaces: bool) -> bool {

@@ -55,24 +55,36 @@ proptest! {
 
     #[test]
     fn links_are_read_as_another_implementation_wrote_them(
-        index in 1u32.., mtu: u32, master: u32, up: bool, name in "[a-z0-9]{1,15}",
+        index in 1u32.., mtu: u32, master: u32, parent: u32, [elsewhere, pair]: [bool; 2], flags: u32, name in "[a-z0-9]{1,15}",
     ) {
+        let kind = if pair { InfoKind::Veth } else { InfoKind::Vlan };
         let mut message = LinkMessage::default();
         message.header.index = index;
-        message.header.flags = if up { LinkFlags::Up | LinkFlags::LowerUp } else { LinkFlags::empty() };
+        message.header.flags = LinkFlags::from_bits_retain(flags);
         message.attributes = vec![
             LinkAttribute::IfName(name.clone()),
             LinkAttribute::Mtu(mtu),
             LinkAttribute::Controller(master),
-            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]),
+            LinkAttribute::Link(parent),
         ];
+        if elsewhere {
+            message.attributes.push(LinkAttribute::LinkNetNsId(0));
+        }
         let got = Link::decode(&bytes_of(&message)).unwrap().unwrap();
         prop_assert!(got.whole);
         let want = Link {
-            index: LinkIndex::new(index).unwrap(), name, kind: "veth".to_owned(),
-            master: LinkIndex::new(master), mtu, up, lower_up: up, loopback: false,
-            peer_elsewhere: false,
+            index: LinkIndex::new(index).unwrap(), name,
+            kind: if pair { "veth" } else { "vlan" }.to_owned(),
+            master: LinkIndex::new(master), mtu,
+            parent: LinkIndex::new(parent).filter(|_| !elsewhere && !pair), lower_elsewhere: elsewhere,
+            flags: weir_link::LinkFlags::from_bits(flags),
         };
+        prop_assert_eq!(got.link.leads_elsewhere(), elsewhere && pair);
+        let theirs = |flag| LinkFlags::from_bits_retain(flags).contains(flag);
+        prop_assert_eq!(got.link.is_up(), theirs(LinkFlags::Up));
+        prop_assert_eq!(got.link.has_carrier(), theirs(LinkFlags::LowerUp));
+        prop_assert_eq!(got.link.is_loopback(), theirs(LinkFlags::Loopback));
         prop_assert_eq!(got.link, want);
     }
 

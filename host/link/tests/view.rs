@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
 use weir_link::{
-    Address, DefaultRoute, Event, Family, Link, LinkIndex, LinkMessage, NodeView, Op, Snapshot,
-    Sources, Vip, VipRoute,
+    Address, DefaultRoute, Event, Family, Link, LinkFlags, LinkIndex, LinkMessage, NodeView, Op,
+    Snapshot, Sources, Vip, VipRoute,
 };
 
 /// What may happen to a node. Small numbers, so that things meet.
@@ -66,11 +66,14 @@ fn link(number: u32, up: bool, mtu: u32) -> Link {
         name: format!("v{number}"),
         kind: "veth".to_owned(),
         master: None,
+        parent: None,
+        lower_elsewhere: true,
         mtu,
-        up,
-        lower_up: up,
-        loopback: false,
-        peer_elsewhere: false,
+        flags: LinkFlags::from_bits(if up {
+            (libc::IFF_UP | libc::IFF_LOWER_UP) as u32
+        } else {
+            0
+        }),
     }
 }
 
@@ -111,12 +114,12 @@ impl Kernel {
         self.links.insert(new.index, new);
         // Routes of links that went down go without a word, unless another link holds them.
         let links = &self.links;
-        self.routes.retain(|route| route.links.iter().any(|link| links[link].up));
+        self.routes.retain(|route| route.links.iter().any(|link| links[link].is_up()));
     }
 
     fn short_notice(&mut self, nth: usize) {
         let Some(old) = self.links.values().nth(nth % self.links.len().max(1)) else { return };
-        let short = Link { mtu: 0, kind: String::new(), ..old.clone() };
+        let short = Link { mtu: 0, kind: String::new(), lower_elsewhere: false, ..old.clone() };
         self.told.push(Event::LinkPut(LinkMessage { link: short, whole: false }));
     }
 
@@ -136,7 +139,7 @@ impl Kernel {
     fn add_route(&mut self, links: &[u32], priority: u32) {
         let mut links: Vec<_> = links.iter().map(|number| index(*number)).collect();
         links.dedup();
-        if !links.iter().all(|link| self.links.get(link).is_some_and(|l| l.up)) {
+        if !links.iter().all(|link| self.links.get(link).is_some_and(Link::is_up)) {
             return;
         }
         let route = DefaultRoute { family: Family::V4, table: 254, tos: 0, priority, links };

@@ -61,7 +61,7 @@ pub(super) fn past_ipvs(links: &[Link], sys: &ProcSys) -> Option<Past> {
 mod tests {
     use std::fs;
 
-    use weir_link::LinkIndex;
+    use weir_link::{LinkFlags, LinkIndex};
 
     use super::*;
 
@@ -71,11 +71,10 @@ mod tests {
             name: name.to_owned(),
             kind: kind.to_owned(),
             master: master.and_then(LinkIndex::new),
+            parent: None,
+            lower_elsewhere: false,
             mtu: 1500,
-            up: true,
-            lower_up: true,
-            loopback: false,
-            peer_elsewhere: false,
+            flags: LinkFlags::default(),
         }
     }
 

@@ -168,7 +168,7 @@ fn fields(decision: &Decision) -> Vec<Field> {
         field("affinity", affinity.value.map_or("none".into(), |s| format!("{s} s")), &affinity.by),
     ];
     if let Some(interfaces) = &decision.interfaces {
-        all.push(field("interfaces", brief(&interfaces.value), &interfaces.by));
+        all.push(field("interfaces", interfaces.value.to_string(), &interfaces.by));
     }
     if let Some(again) = &decision.re_evaluate {
         all.push(field("asked again after", format!("{} s", again.value), &again.by));

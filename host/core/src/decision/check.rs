@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 use super::{Chosen, Dataplane, Decision, Offload, Reason, Scheduler, SchedulerFlags};
+use crate::interfaces::Selection;
 use crate::net::{Family, Protocol};
 use crate::state::{MAX_WEIGHT, Weight};
 use crate::view::KernelAbilities;
-use crate::wish::{self, Interfaces, Wish};
+use crate::wish::{self, Wish};
 
 /// The longest affinity that the Kubernetes API allows: a day.
 const MAX_AFFINITY: u32 = 86_400;
@@ -318,10 +319,16 @@ impl<'a> Check<'a> {
         Chosen::new(NonZeroU32::new(seconds.min(MAX_AFFINITY)), by)
     }
 
-    fn interfaces(&mut self) -> Option<Chosen<Interfaces>> {
+    /// The first policy's that has an opinion: an entry of it that can't be read is set aside, but
+    /// another policy's, or all interfaces, are no stand-in for fewer.
+    fn interfaces(&mut self) -> Option<Chosen<Selection>> {
         let (by, raw) =
             self.wishes.iter().find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
-        Some(Chosen::new(raw.clone(), by))
+        let (selection, faults) = Selection::check(raw);
+        for fault in faults {
+            self.set_aside("interfaces", by, fault.to_string());
+        }
+        Some(Chosen::new(selection, by))
     }
 
     /// The soonest of all policies that want to be asked again.

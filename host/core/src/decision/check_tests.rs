@@ -522,10 +522,44 @@ fn fields_fall_through_one_by_one() {
     let decision = on(&both(), &[first, second, scheduler("lc")]);
     assert_eq!(chosen(&decision), ["nftables b", "mh b", "after 9 packets b"]);
     assert_eq!(decision.affinity.value.map(u32::from), Some(60));
-    let got = decision.interfaces.map(|it| (it.value, it.by));
+    let got = decision.interfaces.map(|it| (it.value.into(), it.by));
     assert_eq!(got, Some((interfaces, "b".into())));
     let notes: Vec<_> = decision.notes.iter().map(|n| (n.by.as_str(), n.value.as_str())).collect();
     assert_eq!(notes, [("a", "first"), ("b", "second")], "every policy's note is kept");
+}
+
+#[test]
+fn interfaces_are_checked_entry_by_entry() {
+    let wish = |include: &[&str], exclude: &[&str]| {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        let interfaces = Interfaces { include: texts(include), exclude: texts(exclude) };
+        Wish { interfaces: Some(interfaces), ..Wish::default() }
+    };
+    let name = "1 to 15 bytes of UTF-8, no white space, no '/' or ':', not '.' or '..'";
+    let bad = format!("set aside: \"eth/0\" names no interface: {name}");
+    let nothing = "nothing to take is left, so no flow is offloaded";
+    let all_out = "every interface is to be left out, so no flow is offloaded";
+    let cases: Vec<(Vec<Wish>, &str, Vec<&str>)> = vec![
+        (vec![wish(&[], &[])], "every interface", vec![]),
+        (
+            vec![wish(&["eth1", "eth0"], &["eth1"]), wish(&["eth2"], &[])],
+            "eth0, but not eth1",
+            vec!["eth1 is both to be taken and to be left out; it is left out"],
+        ),
+        (vec![wish(&["eth/0", "eth1"], &[])], "eth1", vec![&bad]),
+        // One that can't be read is no leave to offload everywhere, or where another policy says.
+        (vec![wish(&["eth/0"], &[]), wish(&["eth2"], &[])], "no interface", vec![&bad, nothing]),
+        (vec![wish(&[], &["*"])], "no interface", vec![all_out]),
+    ];
+    for (wishes, want, because) in cases {
+        let decision = on(&both(), &wishes);
+        let got = decision.interfaces.as_ref().map(|it| (it.value.to_string(), it.by.as_str()));
+        assert_eq!(got, Some((want.to_owned(), "a")));
+        let told: Vec<_> = because.iter().map(|why| format!("interfaces (a): {why}")).collect();
+        assert_eq!(reasons(&decision), told);
+    }
+    let lies = on(&both(), &[wish(&["a b"; 10_000], &[])]);
+    assert_eq!((lies.reasons.len(), lies.interfaces.unwrap().value.is_none()), (32, true));
 }
 
 #[test]
@@ -585,6 +619,10 @@ fn any_wish() -> impl Strategy<Value = Wish> {
     let weight = (address, 79..82u16, any::<u32>())
         .prop_map(|(address, port, weight)| wish::Weight { address, port, weight });
     let numbers = (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>()));
+    let entry = prop_oneof!["eth[0-2*]", Just("group:uplink".to_owned()), "\\PC{0,20}"];
+    let list = proptest::collection::vec(entry, 0..70);
+    let interfaces =
+        (list.clone(), list).prop_map(|(include, exclude)| Interfaces { include, exclude });
     (
         proptest::option::of(name.prop_map(str::to_owned)),
         proptest::option::of(proptest::sample::select(schedulers).prop_map(str::to_owned)),
@@ -592,10 +630,20 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         proptest::option::of(proptest::collection::vec(weight, 0..50)),
         proptest::option::of(offload),
         proptest::option::of(any::<String>()),
+        proptest::option::of(interfaces),
         numbers,
     )
         .prop_map(
-            |(dataplane, scheduler, scheduler_flags, weights, offload, note, (affinity, again))| {
+            |(
+                dataplane,
+                scheduler,
+                scheduler_flags,
+                weights,
+                offload,
+                note,
+                interfaces,
+                (affinity, again),
+            )| {
                 Wish {
                     dataplane,
                     scheduler,
@@ -603,6 +651,7 @@ fn any_wish() -> impl Strategy<Value = Wish> {
                     weights,
                     offload,
                     note,
+                    interfaces,
                     affinity_seconds: affinity,
                     re_evaluate_after_seconds: again,
                     ..Wish::default()

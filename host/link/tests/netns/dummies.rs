@@ -25,7 +25,7 @@ fn made_and_removed() -> Outcome {
     ensure!((first, second) == (Change::Made, Change::AlreadySo), "{first:?} {second:?}");
     ensure!(index == again, "another index");
     let link = links.link(&weir0())?.ok_or("not found")?;
-    ensure!(link.is_dummy() && !link.up, "{link:?}");
+    ensure!(link.is_dummy() && !link.is_up(), "{link:?}");
     ensure!(links.remove_dummy(&weir0())? == Change::Made, "not removed");
     ensure!(links.link(&weir0())?.is_none(), "still there");
     ensure!(links.remove_dummy(&weir0())? == Change::AlreadySo, "removed twice");

@@ -22,6 +22,11 @@ pub(crate) const CHECKS: &[Check] = &[
     Check::new("an event socket that can't be opened: said, dumped meanwhile", no_socket),
 ];
 
+/// A watcher whose queue holds all that a check does.
+pub(crate) fn watched() -> Result<Watcher, Box<dyn std::error::Error>> {
+    watcher(QUEUE)
+}
+
 fn dumped() -> Result<NodeView, Box<dyn std::error::Error>> {
     let mut links = open()?;
     let mut view = NodeView::default();
@@ -34,13 +39,13 @@ fn dumped() -> Result<NodeView, Box<dyn std::error::Error>> {
 }
 
 /// The view comes to equal a dump; links settle (carrier, duplicate detection) on their own time.
-fn agrees(watcher: &Watcher) -> Outcome {
+pub(crate) fn agrees(watcher: &Watcher) -> Outcome {
     wait_for(watcher, "the view equals a dump", |state| {
         state.current && dumped().is_ok_and(|dumped| dumped == state.view)
     })
 }
 
-fn current(watcher: &Watcher) -> Outcome {
+pub(crate) fn current(watcher: &Watcher) -> Outcome {
     wait_for(watcher, "first dump", |state| state.current && state.feed == Feed::Events)
 }
 

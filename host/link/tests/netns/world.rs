@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use weir_link::{Links, NodeState, Options, Watcher};
@@ -28,17 +29,41 @@ pub(crate) enum Needs {
     Nothing,
     Dummy,
     Bridge,
+    Bond,
+    Vlan,
+    Macvlan,
+    Vxlan,
+    Wireguard,
 }
 
 impl Needs {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Nothing,
+        Self::Dummy,
+        Self::Bridge,
+        Self::Bond,
+        Self::Vlan,
+        Self::Macvlan,
+        Self::Vxlan,
+        Self::Wireguard,
+    ];
+
     /// Whether this kernel has it.
     pub(crate) fn is_met(self) -> bool {
-        let kind = match self {
+        let how: &[&str] = match self {
             Self::Nothing => return true,
-            Self::Dummy => "dummy",
-            Self::Bridge => "bridge",
+            Self::Dummy => &["type", "dummy"],
+            Self::Bridge => &["type", "bridge"],
+            Self::Bond => &["type", "bond"],
+            Self::Vlan => &["link", "v0", "type", "vlan", "id", "5"],
+            Self::Macvlan => &["link", "v0", "type", "macvlan"],
+            Self::Vxlan => &["type", "vxlan", "id", "5", "dstport", "4789"],
+            Self::Wireguard => &["type", "wireguard"],
         };
-        let tried = in_netns(move || ip(&["link", "add", "probe0", "type", kind]));
+        let tried = in_netns(move || {
+            veth("v0", "v1")?;
+            ip(&[&["link", "add", "name", "probe0"], how].concat())
+        });
         tried.is_ok()
     }
 }
@@ -114,6 +139,52 @@ pub(crate) fn veth(name: &str, peer: &str) -> Outcome {
         ip(&["link", "set", end, "addrgenmode", "none", "up"])?;
     }
     Ok(())
+}
+
+/// A network namespace where a pod could be, for as long as this lives.
+pub(crate) struct Elsewhere(Child);
+
+impl Elsewhere {
+    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
+        let there = Self(Command::new("unshare").args(["-n", "sleep", "600"]).spawn()?);
+        let here = std::fs::read_link("/proc/thread-self/ns/net")?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while std::fs::read_link(there.file())? == here {
+            ensure!(Instant::now() < deadline, "unshare made no network namespace within 20 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(there)
+    }
+
+    /// What `ip link set … netns` takes.
+    pub(crate) fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn file(&self) -> String {
+        format!("/proc/{}/ns/net", self.0.id())
+    }
+
+    /// Runs `f` in a thread that is there.
+    pub(crate) fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+        let file = std::fs::File::open(self.file())?;
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+                rustix::thread::move_into_link_name_space(file.as_fd(), kind)?;
+                Ok(f())
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        // Gone already is gone, too.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub(crate) fn open() -> Result<Links, Box<dyn Error>> {

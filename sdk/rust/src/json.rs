@@ -82,6 +82,20 @@ mod tests {
         }
     }
 
+    /// Every text of up to seven of the characters that matter here.
+    #[test]
+    fn no_text_panics() {
+        let mut all = vec![String::from("[")];
+        for _ in 0..6 {
+            let longer = |text: &String| {
+                let text = text.clone();
+                "\"\\,]uü0".chars().map(move |c| format!("{text}{c}"))
+            };
+            all = all.iter().flat_map(longer).collect();
+            all.iter().for_each(|text| drop(texts(text)));
+        }
+    }
+
     #[test]
     fn anything_else_is_refused() {
         let cases = [

@@ -12,7 +12,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::{
-    Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Policy, PolicySettings,
+    Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Packets, Policy, PolicySettings,
+    packets,
 };
 
 pub use crate::policy_cmd::PolicyArgs;
@@ -61,6 +62,10 @@ pub struct SourceArgs {
     /// What carries services on which no policy has an opinion [default: auto]
     #[arg(long, value_enum, value_name = "DATAPLANE")]
     pub dataplane: Option<Dataplane>,
+    /// After how many packets of a flow it is offloaded, where no policy has an opinion; 0 is never
+    /// [default: 20]
+    #[arg(long, value_name = "N", value_parser = packets, allow_negative_numbers = true)]
+    pub fastpath_packet_threshold: Option<Packets>,
     /// A policy component; may be given several times, first asked first, and replaces the list
     /// of the configuration file. Its name is the file's, or the one given
     #[arg(long = "policy", value_name = "[NAME=]FILE", value_parser = policy)]
@@ -82,6 +87,7 @@ impl SourceArgs {
         let given = [
             ("--policy", !self.policies.is_empty()),
             ("--dataplane", self.dataplane.is_some()),
+            ("--fastpath-packet-threshold", self.fastpath_packet_threshold.is_some()),
             ("--node-name", node_name.is_some() && node_name != from_environment),
         ];
         match given.into_iter().find(|(_, given)| *given) {
@@ -363,6 +369,7 @@ impl GlobalArgs {
             node_name: source.node_name.clone(),
             manifests: source.manifests.clone(),
             dataplane: source.dataplane,
+            fastpath_packet_threshold: source.fastpath_packet_threshold,
             policies: source.policies.clone(),
             log_level: self.log_level,
             log_format: self.log_format,

@@ -15,11 +15,13 @@ mod load;
 mod log;
 mod masquerade;
 mod number;
+mod offload;
 mod pace;
 mod paths;
 mod period;
 mod policies;
 mod reference;
+mod service_cidrs;
 mod text;
 mod write;
 mod yaml;
@@ -37,6 +39,7 @@ pub use load::{Overrides, load, parse};
 pub use log::{Log, LogFormat, LogLevel};
 pub use masquerade::{DetectLocal, DetectLocalMode, Masquerade};
 pub use number::{Size, Within};
+pub use offload::{Offload, Packets, packets};
 pub use pace::{Drain, Sync};
 pub use paths::Paths;
 pub use period::Period;
@@ -84,6 +87,10 @@ pub struct Config {
     /// without it, only Services without that label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_proxy_name: Option<Label>,
+    /// Ranges that addresses of Services are handed out from, beside those of ServiceCIDR objects;
+    /// what is in them and belongs to no Service is dropped. None are known where there is neither.
+    #[serde(rename = "serviceCIDRs")]
+    pub service_cidrs: Vec<Cidr>,
     /// What carries the services on which no policy has an opinion: `auto`, `ipvs` or `nftables`.
     pub dataplane: Dataplane,
     /// Policies in the order in which they are asked; each field of a decision comes from the
@@ -93,6 +100,8 @@ pub struct Config {
     pub policy_limits: PolicyLimits,
     /// What holds for every service that IPVS balances.
     pub ipvs: Ipvs,
+    /// Which flows skip the rule set. nftables alone can do it.
+    pub offload: Offload,
     /// Whose source address is rewritten.
     pub masquerade: Masquerade,
     /// What becomes of a server that leaves a service.
@@ -116,6 +125,8 @@ impl Config {
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         policies::check(&self.policies, &mut problems);
+        service_cidrs::check(&self.service_cidrs, &self.masquerade, &mut problems);
+        self.offload.check(&mut problems);
         self.masquerade.check(&mut problems);
         self.drain.check(&mut problems);
         self.sync.check(&mut problems);

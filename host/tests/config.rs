@@ -164,11 +164,26 @@ fn each_field_of_kube_proxy_is_honoured_or_named() {
 }
 
 #[test]
-fn only_one_honoured_field_waits_for_a_feature() {
+fn every_honoured_field_changes_something() {
     let changes_nothing =
         |path: &str| read(&alone(path)).unwrap().0 == read(&without(path)).unwrap().0;
     let honoured = FIELDS.iter().filter(|field| matches!(field.fate, Fate::Honoured(_)));
     let idle: Vec<_> =
         honoured.map(|field| field.path).filter(|path| changes_nothing(path)).collect();
-    assert_eq!(idle, ["nftables.fastpathPacketThreshold"]);
+    assert!(idle.is_empty(), "{idle:?}");
+}
+
+#[test]
+fn more_service_ranges_than_a_cluster_has_are_refused() {
+    let file = |count: usize| {
+        let list: Vec<_> = (0..count).map(|i| format!("10.96.{i}.0/24")).collect();
+        let (version, kind) = (weir::config::API_VERSION, weir::config::KIND);
+        format!("apiVersion: {version}\nkind: {kind}\nserviceCIDRs: [{}]\n", list.join(", "))
+    };
+    assert_eq!(read(&file(64)).unwrap().0.service_cidrs.len(), 64);
+    let errors = read(&file(65)).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "/etc/weir/weir.yaml:3: serviceCIDRs: 65 ranges, the most is 64"
+    );
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser as _;
 use weir::args::{Cli, Command, RunArgs};
 use weir::config::{
-    Config, Dataplane, LogFormat, LogLevel, Overrides, command, load, parse, write_to,
+    Config, Dataplane, LogFormat, LogLevel, Overrides, Packets, command, load, parse, write_to,
 };
 
 const HEAD: &str = "apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\n";
@@ -49,13 +49,45 @@ fn a_flag_beats_the_file_and_the_file_the_default() {
 }
 
 #[test]
+fn the_threshold_of_the_flag_beats_both_kinds_of_file() {
+    let kube_proxy = |field: &str| {
+        let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+        format!("{head}nftables: {{{field}}}\n")
+    };
+    let weir = |field: &str| format!("{HEAD}offload: {{{field}}}\n");
+    let cases = [
+        (weir(""), None, 20),
+        (weir("afterPackets: 0"), None, 0),
+        (weir("afterPackets: 4294967295"), None, 4_294_967_295),
+        (weir("afterPackets: 7"), Some(0), 0),
+        (weir(""), Some(100), 100),
+        (kube_proxy(""), None, 20),
+        (kube_proxy("fastpathPacketThreshold: null"), None, 20),
+        (kube_proxy("fastpathPacketThreshold: 0"), None, 0),
+        (kube_proxy("fastpathPacketThreshold: 40"), None, 40),
+        (kube_proxy("fastpathPacketThreshold: 40"), Some(3), 3),
+    ];
+    for (file, flag, want) in cases {
+        let fastpath_packet_threshold = flag.map(Packets::new);
+        let flags = Overrides { fastpath_packet_threshold, ..Overrides::default() };
+        let (config, notices) = parse(Path::new("a.yaml"), &file, &flags).unwrap();
+        assert_eq!(
+            (config.offload.after_packets.get(), notices),
+            (want, vec![]),
+            "{file} {flag:?}"
+        );
+    }
+}
+
+#[test]
 fn every_flag_has_its_place() {
     let config = merged(
         "policies: [{name: gone, file: gone.wasm}]",
-        "--run-dir /run/b --log-format json run --node-name n --manifests m --policy My_Policy.wasm --policy b=x/y.wasm",
+        "--run-dir /run/b --log-format json run --node-name n --manifests m --fastpath-packet-threshold 9 --policy My_Policy.wasm --policy b=x/y.wasm",
     );
     assert_eq!(config.node_name.unwrap().as_str(), "n");
     assert_eq!(config.manifests, Some(PathBuf::from("m")));
+    assert_eq!(config.offload.after_packets.get(), 9);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.paths.run_dir, Path::new("/run/b"));
     let policies: Vec<_> =

@@ -45,6 +45,10 @@ fn document() -> impl Strategy<Value = String> {
         "unknown",
         "healthzBindAddress",
         "drain",
+        "offload",
+        "afterPackets",
+        "countFlows",
+        "fastpathPacketThreshold",
         "config",
         "a.b",
         "",
@@ -82,6 +86,8 @@ fn document() -> impl Strategy<Value = String> {
             "mode",
             "log",
             "sync",
+            "offload",
+            "serviceCIDRs",
             "x",
         ],
         0..6,
@@ -111,6 +117,10 @@ fn config() -> impl Strategy<Value = Config> {
                 node_name: flag.then(|| "n-1.example".parse().unwrap()),
                 ..Config::default()
             };
+            config.offload.after_packets = weir::config::Packets::new(u64::from(more));
+            if flag {
+                config.service_cidrs = vec!["10.96.0.0/16".parse().unwrap()];
+            }
             config.ipvs.scheduler = if flag { "twos" } else { "sh" }.parse().unwrap();
             config.sync.min_sync_period = format!("{least}us").parse().unwrap();
             config.sync.sync_period = format!("{}us", least + more).parse().unwrap();

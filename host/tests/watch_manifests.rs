@@ -46,6 +46,7 @@ fn json(change: &Change) -> String {
         Change::Slice(object) => serde_json::to_string_pretty(object),
         Change::Namespace(object) => serde_json::to_string_pretty(object),
         Change::Node(object) => serde_json::to_string_pretty(object),
+        Change::ServiceCidr(object) => serde_json::to_string_pretty(object),
         gone => panic!("nothing was there to go: {gone:?}"),
     };
     printed.unwrap()

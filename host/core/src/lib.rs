@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod model;
 pub mod net;
 pub mod plan;
+pub mod ranges;
 pub mod seen;
 pub mod sight;
 pub mod state;

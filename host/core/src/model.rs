@@ -197,6 +197,16 @@ impl Node {
     }
 }
 
+/// A ServiceCIDR: ranges that addresses of Services are handed out from. One that is being deleted
+/// holds until it is gone, since addresses out of it are in use as long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCidr {
+    /// Its name.
+    pub name: String,
+    /// `spec.cidrs`: at most one of each family; no bit is set after the prefix.
+    pub ranges: Vec<IpNet>,
+}
+
 /// What a source saw: an object as it is now, or that it is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -216,6 +226,10 @@ pub enum Change {
     Node(Box<Node>),
     /// A Node is gone.
     NodeGone(String),
+    /// A ServiceCIDR is as this says.
+    ServiceCidr(Box<ServiceCidr>),
+    /// A ServiceCIDR is gone.
+    ServiceCidrGone(String),
 }
 
 /// The services that must be worked out again.
@@ -285,6 +299,7 @@ pub struct Model {
     slices_changed: BTreeMap<ObjectName, u64>,
     namespaces: BTreeMap<String, Kept<Namespace>>,
     node: Option<Kept<Node>>,
+    service_cidrs: BTreeMap<String, ServiceCidr>,
 }
 
 impl Model {
@@ -328,6 +343,13 @@ impl Model {
         self.namespaces.get(name).map(|kept| &kept.object)
     }
 
+    /// The ranges that addresses of Services are handed out from, of all ServiceCIDR objects; some
+    /// may lie within others. Empty where no source has shown any: then they aren't known.
+    #[must_use]
+    pub fn service_ranges(&self) -> BTreeSet<IpNet> {
+        self.service_cidrs.values().flat_map(|object| object.ranges.iter().copied()).collect()
+    }
+
     /// What a decision about `service` depends on.
     #[must_use]
     pub fn revisions(&self, service: &ObjectName) -> Revisions {
@@ -361,6 +383,15 @@ impl Model {
                 Touched::all()
             }
             Change::NodeGone(_) => Touched::default(),
+            // No service's objects depend on the ranges: they are for addresses that none has.
+            Change::ServiceCidr(object) => {
+                self.service_cidrs.insert(object.name.clone(), *object);
+                Touched::default()
+            }
+            Change::ServiceCidrGone(name) => {
+                self.service_cidrs.remove(&name);
+                Touched::default()
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{Change, EndpointSlice, Model, Namespace, Node, Service, Tags, Touched};
+use super::{Change, EndpointSlice, Model, Namespace, Node, Service, ServiceCidr, Tags, Touched};
 use crate::fixtures::{HERE, ip, ready, slice, slice_port, web};
 use crate::net::ObjectName;
 use crate::net::Protocol::Tcp;
@@ -42,6 +42,11 @@ fn tainted_node(address: &str) -> Change {
         taints: vec!["node.kubernetes.io/unreachable".to_owned()],
         ..Node::default()
     }))
+}
+
+fn service_cidr(of: &str, ranges: &[&str]) -> Change {
+    let ranges = ranges.iter().map(|range| range.parse().unwrap()).collect();
+    Change::ServiceCidr(Box::new(ServiceCidr { name: of.into(), ranges }))
 }
 
 /// What a change touched, in short: names, `*` for all.
@@ -135,6 +140,30 @@ fn revisions_move_with_what_a_decision_depends_on_and_with_nothing_else() {
 }
 
 /// Changes to few objects, so that many of them meet.
+#[test]
+fn service_ranges_are_those_of_all_objects_and_touch_no_service() {
+    let mut model = Model::new(HERE);
+    model.fold(service("shop/web"));
+    let dual = ["10.96.0.0/16", "fd00:96::/112"];
+    let steps: Vec<(&str, Change, Vec<&str>)> = vec![
+        ("the first", service_cidr("kubernetes", &dual), dual.to_vec()),
+        ("one within", service_cidr("more", &["10.96.4.0/24"]), {
+            vec!["10.96.0.0/16", "10.96.4.0/24", "fd00:96::/112"]
+        }),
+        ("a range that both have", service_cidr("more", &["10.96.0.0/16"]), dual.to_vec()),
+        ("one of the two goes", Change::ServiceCidrGone("kubernetes".into()), vec!["10.96.0.0/16"]),
+        ("it changes", service_cidr("more", &["10.97.0.0/16"]), vec!["10.97.0.0/16"]),
+        ("it goes", Change::ServiceCidrGone("more".into()), vec![]),
+        ("and again", Change::ServiceCidrGone("more".into()), vec![]),
+    ];
+    assert!(model.service_ranges().is_empty(), "none is known");
+    for (step, change, want) in steps {
+        assert!(touched(&mut model, change).is_empty(), "{step}");
+        let got: Vec<_> = model.service_ranges().iter().map(ToString::to_string).collect();
+        assert_eq!(got, want, "{step}");
+    }
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let names = proptest::sample::select(&["shop/web", "shop/api", "dev/web"][..]);
     let slices = proptest::sample::select(&["a", "b"][..]);

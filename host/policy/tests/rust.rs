@@ -281,6 +281,40 @@ fn the_shipped_policies_decide() {
     assert_eq!(decided.answer, Ok(Ok(want)));
 }
 
+/// What a shipped policy, built and configured, says of a view.
+fn shipped(name: &str, config: &[(&str, &str)], view: &ServiceView) -> Wish {
+    let checked = check(&built(&format!("policies/{name}")), &Limits::default()).unwrap();
+    assert!(checked.size < 200_000, "{name}: {} bytes", checked.size);
+    let decided = checked.configure(attributes(config), node()).unwrap().decide(view);
+    decided.answer.unwrap().unwrap()
+}
+
+#[test]
+fn the_shipped_policies_of_offload_decide() {
+    let table = [("*", "never"), (".max", "100"), ("shop", "30")];
+    let after = |packets| Wish { offload: Some(Offload::After(packets)), ..Wish::default() };
+    assert_eq!(shipped("namespace-thresholds", &table, &full_view()), after(30));
+    let mut view = full_view();
+    view.namespace.annotations = attributes(&[("weir.dev/offload-after-packets", "2000")]);
+    let wish = shipped("namespace-thresholds", &table, &view);
+    let words = "2000 is beyond .max of this policy: 100";
+    assert!(wish.note.as_ref().unwrap().ends_with(words), "{wish:?}");
+    assert_eq!(Wish { note: None, ..wish }, after(100));
+
+    // As the configuration hands over a YAML list.
+    let wish = shipped("uplinks-only", &[("exclude", r#"["group:tunnel","eth9"]"#)], &full_view());
+    let interfaces = Interfaces {
+        include: strings(&["group:uplink", "group:pod"]),
+        exclude: strings(&["group:tunnel", "eth9"]),
+    };
+    assert_eq!(wish, Wish { interfaces: Some(interfaces), ..Wish::default() });
+
+    let wish = shipped("no-offload-for-audit", &[("labels", "app=cart")], &full_view());
+    let note = "every packet is to be seen: label app=cart of the Service";
+    let want = Wish { offload: Some(Offload::Never), note: Some(note.into()), ..Wish::default() };
+    assert_eq!(wish, want);
+}
+
 #[test]
 fn a_new_crate_builds_at_once() {
     let dir = tempfile::tempdir().unwrap();

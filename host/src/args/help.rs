@@ -19,6 +19,9 @@ Examples:
   # Take over a node's kube-proxy configuration; what isn't honoured is logged by name
   weir run --config /var/lib/kube-proxy/config.conf --manifests ./manifests --dataplane ipvs
 
+  # Offload a flow after 100 packets, unless a policy says otherwise; kube-proxy's flag of this name
+  weir run --config weir.yaml --fastpath-packet-threshold 100
+
   # Show what would be in force
   weir run --config weir.yaml --write-config-to /dev/stdout
 

@@ -56,6 +56,15 @@ fn wrong_words_are_refused() {
         ("weir run --policy =x.wasm", "write NAME=FILE"),
         ("weir run --policy a=", "the file's name is empty"),
         ("weir run --policy .wasm/..", "write NAME=FILE"),
+        (
+            "weir run --fastpath-packet-threshold -1",
+            "expected a whole number from 0, which is never",
+        ),
+        (
+            "weir run --fastpath-packet-threshold 4294967296",
+            "is not allowed: expected a whole number",
+        ),
+        ("weir plan --fastpath-packet-threshold never", "`never` is not allowed"),
         ("weir explain web", "expected NAMESPACE/SERVICE"),
         ("weir explain default/web/80", "expected NAMESPACE/SERVICE"),
         ("weir plan --against nothing", "possible values: kernel, empty"),
@@ -76,6 +85,7 @@ fn the_running_daemon_is_asked_only_without_settings_of_ones_own() {
         ("--config c --dataplane ipvs", Ok(true)),
         ("--policy a.wasm", Err("--policy changes nothing in the running daemon")),
         ("--dataplane ipvs", Err("--dataplane changes nothing")),
+        ("--fastpath-packet-threshold 0", Err("--fastpath-packet-threshold changes nothing")),
         ("--node-name other", Err("--node-name changes nothing")),
     ];
     for (flags, want) in cases {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::decode::decode;
 use super::fault::{ConfigError, ConfigErrors, FieldPath, Notice, Problem};
 use super::log::{LogFormat, LogLevel};
+use super::offload::Packets;
 use super::policies::Policy;
 use super::text::NodeName;
 use super::yaml::{self, Node, Value};
@@ -21,6 +22,8 @@ pub struct Overrides {
     pub manifests: Option<PathBuf>,
     /// `--dataplane`.
     pub dataplane: Option<Dataplane>,
+    /// `--fastpath-packet-threshold`.
+    pub fastpath_packet_threshold: Option<Packets>,
     /// `--policy`, in order; if there is any, the file's list isn't used.
     pub policies: Vec<Policy>,
     /// `--log-level`.
@@ -40,6 +43,8 @@ impl Overrides {
             config.manifests = Some(folder.clone());
         }
         config.dataplane = self.dataplane.unwrap_or(config.dataplane);
+        let threshold = &mut config.offload.after_packets;
+        *threshold = self.fastpath_packet_threshold.unwrap_or(*threshold);
         if !self.policies.is_empty() {
             config.policies.clone_from(&self.policies);
         }
@@ -93,7 +98,6 @@ pub fn parse(
         .map_err(|e| ConfigErrors::one(file(), e.line, format!("is not YAML: {}", e.text)))?;
     let kind =
         document_kind(&mut root).map_err(|(line, text)| ConfigErrors::one(file(), line, text))?;
-    let written = root.clone();
     let (config, notices, faults) = match kind {
         Kind::Weir => {
             let (config, faults) = decode(&mut root);
@@ -109,7 +113,7 @@ pub fn parse(
     });
     let mut config = config.unwrap_or_default();
     anchor(&mut config, path.parent());
-    let config = finish(Some(path), Some(&written), config, faults.collect(), flags)?;
+    let config = finish(Some(path), Some(&root), config, faults.collect(), flags)?;
     Ok((config, notices))
 }
 
@@ -163,15 +167,16 @@ fn anchor(config: &mut Config, folder: Option<&Path>) {
 
 fn finish(
     path: Option<&Path>,
-    written: Option<&Node>,
+    root: Option<&Node>,
     mut config: Config,
     mut errors: Vec<ConfigError>,
     flags: &Overrides,
 ) -> Result<Config, ConfigErrors> {
     flags.apply(&mut config);
     for Problem { path: field, text } in config.check() {
+        let field = root.map_or_else(|| field.clone(), |root| root.as_written(&field));
         if !reported(&errors, &field) {
-            let line = written.and_then(|root| line_of(root, &field));
+            let line = root.and_then(|root| line_of(root, &field));
             errors.push(ConfigError { file: path.map(Path::to_owned), line, path: field, text });
         }
     }

@@ -194,6 +194,23 @@ impl Node {
         taken.is_some_and(|value| value != Value::Removed)
     }
 
+    /// `path` with each element's number as it was written, where it counts only what is left of lists.
+    pub(super) fn as_written(&self, path: &FieldPath) -> FieldPath {
+        let (mut node, mut written) = (Some(self), FieldPath::default());
+        for step in path.steps() {
+            let step = match (node.map(|node| &node.value), step) {
+                (Some(Value::List(list)), Step::Index(index)) => {
+                    let left = list.iter().enumerate().filter(|(_, n)| n.value != Value::Removed);
+                    Step::Index(left.map(|(at, _)| at).nth(*index).unwrap_or(*index))
+                }
+                _ => step.clone(),
+            };
+            node = node.and_then(|node| node.child(&step));
+            written = written.then(step);
+        }
+        written
+    }
+
     /// Takes one key out of a map and returns what it held.
     pub(super) fn take(&mut self, key: &str) -> Option<Self> {
         let Value::Map(map) = &mut self.value else { return None };

@@ -9,12 +9,14 @@ mod meta;
 mod node;
 mod port;
 mod service;
+mod service_cidr;
 mod service_port;
 mod slice;
 
 pub use fault::{Converted, Fault, Verdict};
 pub use node::{namespace, node};
 pub use service::service;
+pub use service_cidr::{ServiceCidrObject, service_cidr};
 pub use slice::slice;
 
 #[cfg(test)]

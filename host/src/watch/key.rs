@@ -16,6 +16,8 @@ pub enum Key {
     Service(ObjectName),
     /// An EndpointSlice.
     Slice(ObjectName),
+    /// A ServiceCIDR; last, so that who holds an address of it is known before.
+    ServiceCidr(String),
 }
 
 impl Key {
@@ -31,6 +33,8 @@ impl Key {
             Change::NamespaceGone(name) => Self::Namespace(name.clone()),
             Change::Node(node) => Self::Node(node.name.clone()),
             Change::NodeGone(name) => Self::Node(name.clone()),
+            Change::ServiceCidr(object) => Self::ServiceCidr(object.name.clone()),
+            Change::ServiceCidrGone(name) => Self::ServiceCidr(name.clone()),
         }
     }
 
@@ -42,6 +46,7 @@ impl Key {
             Self::Node(name) => Change::NodeGone(name),
             Self::Service(name) => Change::ServiceGone(name),
             Self::Slice(name) => Change::SliceGone(name),
+            Self::ServiceCidr(name) => Change::ServiceCidrGone(name),
         }
     }
 }
@@ -53,6 +58,7 @@ impl fmt::Display for Key {
             Self::Node(name) => write!(f, "Node {name}"),
             Self::Service(name) => write!(f, "Service {name}"),
             Self::Slice(name) => write!(f, "EndpointSlice {name}"),
+            Self::ServiceCidr(name) => write!(f, "ServiceCIDR {name}"),
         }
     }
 }

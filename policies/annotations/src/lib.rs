@@ -13,9 +13,10 @@
 //! A value that can't be read is named in the note together with what is allowed; the other
 //! annotations hold. With nothing left to decide it is the reason of a refusal.
 
-mod values;
 pub mod weights;
+mod words;
 
+use weir_policy::values::{self, OFFLOAD_AFTER_PACKETS, OFFLOAD_INTERFACES, one_of, quoted};
 use weir_policy::{Config, Decision, Node, Policy, Refusal, ServiceView};
 
 /// The policy. It has no configuration.
@@ -26,21 +27,21 @@ type Read = fn(&str, &ServiceView, Decision) -> Result<Decision, String>;
 
 const ANNOTATIONS: [(&str, Read); 6] = [
     ("weir.dev/dataplane", |text, _, decision| {
-        values::one_of(text, &values::DATAPLANES).map(|name| decision.dataplane(name))
+        one_of(text, &words::DATAPLANES).map(|name| decision.dataplane(name))
     }),
     ("weir.dev/scheduler", |text, _, decision| {
-        values::one_of(text, &values::SCHEDULERS).map(|name| decision.scheduler(name))
+        one_of(text, &words::SCHEDULERS).map(|name| decision.scheduler(name))
     }),
     ("weir.dev/scheduler-flags", |text, _, decision| {
-        let scheduler_flags = Some(values::flags(text)?);
+        let scheduler_flags = Some(words::flags(text)?);
         Ok(Decision { scheduler_flags, ..decision })
     }),
     ("weir.dev/weights", |text, view, decision| weights::apply(text, view, decision)),
-    ("weir.dev/offload-after-packets", |text, _, decision| {
+    (OFFLOAD_AFTER_PACKETS, |text, _, decision| {
         let offload = Some(values::offload(text)?);
         Ok(Decision { offload, ..decision })
     }),
-    ("weir.dev/offload-interfaces", |text, _, decision| {
+    (OFFLOAD_INTERFACES, |text, _, decision| {
         let interfaces = Some(values::interfaces(text)?);
         Ok(Decision { interfaces, ..decision })
     }),
@@ -57,7 +58,7 @@ impl Policy for Annotations {
             let Some(text) = view.annotation(name) else { continue };
             match read(text.trim(), view, decision.clone()) {
                 Ok(more) => decision = more,
-                Err(allowed) => problems.push(format!("{name}: {text:?}: {allowed}")),
+                Err(allowed) => problems.push(format!("{name}: {}: {allowed}", quoted(text))),
             }
         }
         answer(decision, &problems)

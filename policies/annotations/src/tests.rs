@@ -88,6 +88,19 @@ fn bad_values_are_named_with_what_is_allowed() {
 }
 
 #[test]
+fn a_bad_value_as_long_as_an_annotation_may_be_makes_a_short_note() {
+    for (name, value) in [
+        ("scheduler", "x".repeat(256 << 10)),
+        ("offload-interfaces", "eth0,".to_owned() + &"/".repeat(256 << 10)),
+        ("weights", "x".repeat(256 << 10)),
+    ] {
+        let view = cart().annotation(&format!("weir.dev/{name}"), &value);
+        let Err(Refusal::Reason(reason)) = decide(view) else { panic!("{name} was taken") };
+        assert!(reason.len() < 600, "{name}: {} bytes", reason.len());
+    }
+}
+
+#[test]
 fn a_bad_value_leaves_the_others_alone() {
     let view = cart()
         .annotation("weir.dev/scheduler", "best")

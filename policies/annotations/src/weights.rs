@@ -14,9 +14,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use weir_policy::values::{list, quoted};
 use weir_policy::{Decision, Endpoint, ServiceView};
-
-use crate::values::list;
 
 const MOST: u32 = 65_535;
 
@@ -48,7 +47,7 @@ pub fn apply(text: &str, view: &ServiceView, decision: Decision) -> Result<Decis
 }
 
 fn rule(entry: &str) -> Result<(Selector<'_>, u32), String> {
-    let wrong = || format!("{entry:?} can't be read: {}", allowed());
+    let wrong = || format!("{} can't be read: {}", quoted(entry), allowed());
     let (selector, weight) = entry.rsplit_once('=').ok_or_else(wrong)?;
     let weight = weight.trim().parse().ok().filter(|weight| *weight <= MOST).ok_or_else(wrong)?;
     Ok((Selector::read(selector.trim()).ok_or_else(wrong)?, weight))

@@ -1,7 +1,7 @@
 //! What kube-proxy does: every endpoint alike, affinity as the Service says, and no opinion on
 //! the dataplane.
 //!
-//! Configuration: `scheduler` and `scheduler-flags` (separated by commas), as kube-proxy's
+//! Configuration: `scheduler` and `scheduler-flags` (a list, in YAML or with commas), as kube-proxy's
 //! `ipvs.scheduler` had it. Without them the node's default holds; empty flags ask for none.
 
 use weir_policy::{Config, Decision, Node, Policy, Refusal, ServiceView};
@@ -15,13 +15,9 @@ pub struct Default {
 impl Policy for Default {
     fn configure(config: &Config, _node: &Node) -> Result<Self, String> {
         config.only(&["scheduler", "scheduler-flags"])?;
-        let words = |list: &str| -> Vec<String> {
-            let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
-            words.map(str::to_owned).collect()
-        };
         Ok(Self {
             scheduler: config.get("scheduler").map(str::to_owned),
-            flags: config.get("scheduler-flags").map(words),
+            flags: config.list("scheduler-flags")?,
         })
     }
 
@@ -61,9 +57,14 @@ mod tests {
         let want =
             Decision::new().scheduler("mh").scheduler_flag("mh-port").scheduler_flag("mh-fallback");
         assert_eq!(decide(&config, View::new("cart")), want);
-        let none = Config::from([("scheduler", "mh"), ("scheduler-flags", "")]);
-        let flags = decide(&none, View::new("cart")).scheduler_flags;
-        assert_eq!(flags, Some(Vec::new()), "empty asks for none, also for mh's usual one");
+        let yaml = r#"["mh-port","mh-fallback"]"#;
+        let config = Config::from([("scheduler", "mh"), ("scheduler-flags", yaml)]);
+        assert_eq!(decide(&config, View::new("cart")), want, "a YAML list arrives as JSON");
+        for nothing in ["", "[]"] {
+            let none = Config::from([("scheduler", "mh"), ("scheduler-flags", nothing)]);
+            let flags = decide(&none, View::new("cart")).scheduler_flags;
+            assert_eq!(flags, Some(Vec::new()), "empty asks for none, also for mh's usual one");
+        }
         let error =
             Default::configure(&Config::from([("shceduler", "mh")]), &node()).err().unwrap();
         assert!(error.contains("shceduler"), "{error}");

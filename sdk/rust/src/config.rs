@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use crate::Attributes;
+use crate::values::quoted;
+use crate::{Attributes, json, values};
 
 /// The policy's configuration, each name once.
 ///
@@ -46,6 +47,27 @@ impl Config {
         text.parse().map(Some).map_err(|e| format!("{name}: {text:?}: {e}"))
     }
 
+    /// The value of a name as a list: a YAML list of texts, or a text with commas between them.
+    ///
+    /// ```
+    /// let config = weir_policy::Config::from([("a", "x, y"), ("b", "[\"x\",\"y\"]"), ("c", "[]")]);
+    /// assert_eq!(config.list("a"), config.list("b"));
+    /// assert_eq!(config.list("c"), Ok(Some(vec![])));
+    /// assert_eq!(config.list("absent"), Ok(None));
+    /// ```
+    ///
+    /// # Errors
+    /// Words for the operator when the value is something else.
+    pub fn list(&self, name: &str) -> Result<Option<Vec<String>>, String> {
+        let Some(text) = self.get(name).map(str::trim) else { return Ok(None) };
+        // YAML's null, lists and maps come as JSON.
+        if text == "null" || text.starts_with(['[', '{']) {
+            let wrong = || format!("{name}: {} is not a list of texts", quoted(text));
+            return json::texts(text).map(Some).ok_or_else(wrong);
+        }
+        Ok(Some(values::list(text).map(str::to_owned).collect()))
+    }
+
     /// Refuses names that the policy doesn't know: most often they are misspelt.
     ///
     /// # Errors
@@ -58,6 +80,13 @@ impl Config {
             Some((name, _)) => Err(format!("unknown name {name}: known are {}", known.join(", "))),
             None => Ok(()),
         }
+    }
+}
+
+impl FromIterator<(String, String)> for Config {
+    /// For tests with settings that they put together; of a name given twice, either may count.
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self::new(pairs.into_iter().collect())
     }
 }
 
@@ -78,5 +107,9 @@ mod tests {
         assert_eq!(error, "unknown name pakets: known are packets");
         let error = config.parse::<u32>("packets").unwrap_err();
         assert_eq!(error, "packets: \"many\": invalid digit found in string");
+        for text in ["[1, [2]]", "{}", "{\"a\":1}", "null", "[\"a\""] {
+            let error = Config::from([("include", text)]).list("include").unwrap_err();
+            assert_eq!(error, format!("include: {text:?} is not a list of texts"));
+        }
     }
 }

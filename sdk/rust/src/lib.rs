@@ -45,9 +45,11 @@ mod decision;
 #[doc(hidden)]
 pub mod export;
 mod host;
+mod json;
 mod policy;
 mod sight;
 pub mod testing;
+pub mod values;
 
 pub use bindings::weir::policy::host::Level;
 pub use bindings::weir::policy::types::{

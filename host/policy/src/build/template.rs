@@ -82,11 +82,13 @@ const SDK: &[(&str, &str)] = embed!("sdk/rust":
     "src/decision.rs",
     "src/export.rs",
     "src/host.rs",
+    "src/json.rs",
     "src/lib.rs",
     "src/policy.rs",
     "src/sight.rs",
     "src/testing.rs",
     "src/testing/view.rs",
+    "src/values.rs",
 );
 const WIT: &[(&str, &str)] = embed!("wit": "v0.1/host.wit", "v0.1/policy.wit", "v0.1/types.wit");
 

@@ -34,8 +34,8 @@ impl<'a> Conversion<'a> {
         self.listen(file, &mut config);
         ipvs(file, &mut config.ipvs);
         conntrack(file, &mut config.conntrack);
+        offload(file, &mut config.offload);
         log(file, &mut config.log);
-        self.fastpath(file);
         config
     }
 
@@ -202,13 +202,6 @@ impl<'a> Conversion<'a> {
         }
         written.parse().map_err(|error| self.fault(field, &error)).ok()
     }
-
-    fn fastpath(&mut self, file: &File) {
-        if file.nftables.fastpath_packet_threshold.is_some_and(|packets| packets.get() > 0) {
-            let text = "flows aren't offloaded; every packet takes the ordinary path";
-            self.notice("nftables.fastpathPacketThreshold", NoticeKind::NotYet, text);
-        }
-    }
 }
 
 /// Go's zero means the default.
@@ -224,6 +217,12 @@ fn ipvs(file: &File, to: &mut config::Ipvs) {
     to.tcp_timeout = file.ipvs.tcp_timeout;
     to.tcp_fin_timeout = file.ipvs.tcp_fin_timeout;
     to.udp_timeout = file.ipvs.udp_timeout;
+}
+
+/// Whatever the mode, since weir chooses the dataplane for each service. Go's field is a pointer: 0
+/// is a value of its own.
+fn offload(file: &File, to: &mut config::Offload) {
+    to.after_packets = file.nftables.fastpath_packet_threshold.unwrap_or(to.after_packets);
 }
 
 fn conntrack(file: &File, to: &mut config::Conntrack) {

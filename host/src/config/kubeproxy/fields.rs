@@ -95,8 +95,7 @@ pub const FIELDS: &[Field] = &[
     honoured("nftables.minSyncPeriod", "`sync.minSyncPeriod`; read only where `mode` is nftables"),
     honoured(
         "nftables.fastpathPacketThreshold",
-        "checked (0 is never, a negative one is an error); more than 0 isn't supported yet, \
-         flows aren't offloaded",
+        "`offload.afterPackets` in every mode; 0 is never, and a negative one is an error",
     ),
     ignored("winkernel", WINDOWS),
     honoured(

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::config::number::Within;
+use crate::config::offload::Packets;
 use crate::config::period::Period;
 
 /// A C `int` that is never negative.
@@ -106,7 +107,7 @@ pub(super) struct NfTables {
     pub(super) masquerade_all: bool,
     pub(super) sync_period: Period,
     pub(super) min_sync_period: Period,
-    pub(super) fastpath_packet_threshold: Option<Count>,
+    pub(super) fastpath_packet_threshold: Option<Packets>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -12,7 +12,7 @@ use weir_core::net::ObjectName;
 use super::de;
 use super::parsed::{Found, Parsed};
 use super::tree::{Node, Tree};
-use crate::watch::convert::{self, Converted, Verdict};
+use crate::watch::convert::{self, Converted, ServiceCidrObject, Verdict};
 use crate::watch::key::Key;
 use crate::watch::problem::Problem;
 
@@ -37,6 +37,7 @@ enum Kind {
     Slice,
     Namespace,
     Node,
+    ServiceCidr,
 }
 
 /// What `apiVersion` and `kind` stand for.
@@ -48,6 +49,8 @@ enum Meaning {
 }
 
 const DISCOVERY: &str = "discovery.k8s.io/v1";
+const NETWORKING: &str = "networking.k8s.io/v1";
+const NETWORKING_BETA: &str = "networking.k8s.io/v1beta1";
 
 fn meaning(api_version: &str, kind: &str) -> Meaning {
     match (api_version, kind) {
@@ -55,13 +58,20 @@ fn meaning(api_version: &str, kind: &str) -> Meaning {
         ("v1", "Namespace") => Meaning::Object(Kind::Namespace),
         ("v1", "Node") => Meaning::Object(Kind::Node),
         (DISCOVERY, "EndpointSlice") => Meaning::Object(Kind::Slice),
+        (NETWORKING | NETWORKING_BETA, "ServiceCIDR") => Meaning::Object(Kind::ServiceCidr),
         ("v1", "List") => Meaning::ListOf(None),
         ("v1", "ServiceList") => Meaning::ListOf(Some(("v1", "Service"))),
         ("v1", "NamespaceList") => Meaning::ListOf(Some(("v1", "Namespace"))),
         ("v1", "NodeList") => Meaning::ListOf(Some(("v1", "Node"))),
         (DISCOVERY, "EndpointSliceList") => Meaning::ListOf(Some((DISCOVERY, "EndpointSlice"))),
+        (NETWORKING | NETWORKING_BETA, "ServiceCIDRList") => {
+            Meaning::ListOf(Some((NETWORKING, "ServiceCIDR")))
+        }
         ("discovery.k8s.io/v1beta1", "EndpointSlice" | "EndpointSliceList") => {
             Meaning::Outdated(DISCOVERY)
+        }
+        ("networking.k8s.io/v1alpha1", "ServiceCIDR" | "ServiceCIDRList") => {
+            Meaning::Outdated(NETWORKING)
         }
         _ => Meaning::Foreign,
     }
@@ -114,6 +124,9 @@ impl Item<'_> {
             Kind::Node => self.typed(parsed, kind, |object: ApiNode| {
                 convert::node(object).map(|object| Change::Node(Box::new(object)))
             }),
+            Kind::ServiceCidr => self.typed(parsed, kind, |object: ServiceCidrObject| {
+                convert::service_cidr(object).map(|object| Change::ServiceCidr(Box::new(object)))
+            }),
         }
     }
 
@@ -133,7 +146,8 @@ impl Item<'_> {
 
     /// A kind of somebody else's. Cut off behind `kind`, our own look like that too.
     fn foreign(&self, parsed: &mut Parsed, version: &str, kind: &str) {
-        let ours = version == "v1" || version.starts_with("discovery.k8s.io/");
+        let groups = ["discovery.k8s.io/", "networking.k8s.io/"];
+        let ours = version == "v1" || groups.iter().any(|group| version.starts_with(group));
         if ours && self.tree.get("metadata").is_none() {
             return self.lose(parsed, Some(kind), "metadata", "is missing");
         }
@@ -217,6 +231,7 @@ impl Item<'_> {
             "EndpointSlice" => Key::Slice(ObjectName::new(namespace, name)),
             "Namespace" => Key::Namespace(name.to_owned()),
             "Node" => Key::Node(name.to_owned()),
+            "ServiceCIDR" => Key::ServiceCidr(name.to_owned()),
             _ => return None,
         })
     }

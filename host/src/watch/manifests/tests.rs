@@ -49,10 +49,11 @@ fn batch(step: &Do) -> Batch {
     }
 }
 
-/// `+Service default/a:80`, `-Service default/a`, `!problem`, `ok problem`, `?kind`.
+/// `+default/a:80`, `+ranges:[10.96.0.0/16]`, `-Service default/a`, `!problem`, `ok problem`, `?kind`.
 fn told(update: &Update) -> Vec<String> {
     let changes = update.changes.iter().map(|change| match change {
         Change::Service(service) => format!("+{}:{}", service.name, service.ports[0].port),
+        Change::ServiceCidr(object) => format!("+{}:{:?}", object.name, object.ranges),
         other => format!("-{}", Key::of(other)),
     });
     let Report { appeared, mended, ignored } = &update.report;
@@ -83,6 +84,42 @@ fn only_what_changed_is_told() {
             (Do::Rename("x.yaml", "y.yaml", service("b", 3)), &[]),
             (Do::Remove("y.yaml"), &["-Service default/b"]),
             (Do::Remove("never-there.yaml"), &[]),
+        ],
+    );
+}
+
+#[test]
+fn ranges_of_services_come_change_and_go() {
+    let ranges = |version: &str, meta: &str, list: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/{version}\nkind: ServiceCIDR\n\
+             metadata: {{name: r{meta}}}\nspec: {{cidrs: [{list}]}}\n"
+        )
+    };
+    let deleting = ", deletionTimestamp: \"2026-01-01T00:00:00Z\"";
+    let (one, two) = ("10.96.0.0/16", "10.97.0.0/16, \"fd00::/112\"");
+    play(
+        "ranges",
+        vec![
+            (Do::Write("r.yaml", ranges("v1", "", one)), &["+r:[10.96.0.0/16]"]),
+            (Do::Write("r.yaml", ranges("v1beta1", "", one)), &[]),
+            (Do::Write("r.yaml", ranges("v1", deleting, one)), &[]),
+            (Do::Write("r.yaml", ranges("v1", "", two)), &["+r:[10.97.0.0/16, fd00::/112]"]),
+            (
+                Do::Write("r.yaml", ranges("v1", "", "10.97.0.0/16, nothing")),
+                &[
+                    "!r.yaml: document 1, line 4: ServiceCIDR r: spec.cidrs[1]: \"nothing\" is not a \
+                   range such as 10.96.0.0/16 (the last good version stays in use)",
+                ],
+            ),
+            (
+                Do::Remove("r.yaml"),
+                &[
+                    "-ServiceCIDR r",
+                    "ok r.yaml: document 1, line 4: ServiceCIDR r: spec.cidrs[1]: \"nothing\" is not a \
+                 range such as 10.96.0.0/16 (the last good version stays in use)",
+                ],
+            ),
         ],
     );
 }

@@ -3,12 +3,13 @@
 mod ends;
 mod news;
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
-use weir_core::decision::Dataplane;
+use weir_core::decision::{Dataplane, Offload};
 use weir_core::model::Model;
 use weir_core::sight;
 
@@ -85,19 +86,23 @@ async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) ->
 /// Opens the kernel, sets what is set once, and loads the policies.
 fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<LinuxKernel, Chain>> {
     let mut kernel = LinuxKernel::open(how(config))?;
-    if !kernel.has_ipvs() {
+    let sysctls = set_sysctls(config, kernel.has_ipvs());
+    let found = kernel.probe();
+    for missing in &found.missing {
+        tracing::warn!(%missing, "nftables of this kernel lacks something");
+    }
+    let abilities = doctor::abilities(kernel.has_ipvs(), &found);
+    if abilities.dataplanes.is_empty() {
         bail!(
-            "this kernel has no IPVS, and nothing else can carry services: `weir doctor` says what is \
-             missing and how to get it"
+            "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \
+             says what is missing and how to get it"
         );
     }
     warn_of_kube_proxy();
-    let sysctls = set_sysctls(config);
     if let Err(error) = kernel.set_timeouts(timeouts(&config.ipvs)) {
         tracing::warn!(error = words(&error), "the time-outs of IPVS can't be set");
     }
     let model = Model::new(config.resolved_node_name()?.to_string());
-    let abilities = doctor::abilities(kernel.has_ipvs());
     let defaults = defaults(config)?;
     let node = sight::node(&model, &abilities, defaults.cpus);
     let chain = Chain::load(config, Some(&config.paths.cache_dir), node)?;
@@ -145,6 +150,10 @@ pub fn defaults(config: &Config) -> Result<Defaults> {
             Configured::Nftables => Some(Dataplane::Nftables),
         },
         scheduler: config.ipvs.scheduler.as_str().parse()?,
+        offload: NonZeroU32::new(
+            u32::try_from(config.offload.after_packets.get()).unwrap_or(u32::MAX),
+        )
+        .map_or(Offload::Never, Offload::After),
         proxy_name: config.service_proxy_name.as_ref().map(ToString::to_string),
         cpus: processors::online(),
     })
@@ -152,10 +161,9 @@ pub fn defaults(config: &Config) -> Result<Defaults> {
 
 /// Sets the sysctls that differ; says which stay wrong, in words.
 #[must_use]
-pub fn set_sysctls(config: &Config) -> Vec<String> {
-    let settings =
-        [sysctl::for_ipvs(config), sysctl::for_conntrack(&config.conntrack, processors::online())];
-    let (written, wrong) = ProcSys::default().settle(&settings.concat());
+pub fn set_sysctls(config: &Config, has_ipvs: bool) -> Vec<String> {
+    let settings = sysctl::all(config, has_ipvs, processors::online());
+    let (written, wrong) = ProcSys::default().settle(&settings);
     if written > 0 {
         tracing::info!(written, "sysctls set");
     }

@@ -163,14 +163,19 @@ fn examine(global: &GlobalArgs, args: &DoctorArgs) -> Result<ExitCode> {
     Ok(if findings.worst() == Verdict::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Loads the modules whose sysctls it then sets: IPVS by being asked for, and with it conntrack.
+/// Loads the modules whose sysctls it then sets: IPVS by being asked for, what nftables takes by being
+/// tried, and with both conntrack.
 fn init(global: &GlobalArgs, args: &InitArgs) -> Result<ExitCode> {
     let config = load_file(global, args.config.as_deref())?;
-    let kernel = crate::kernel::LinuxKernel::open(app::how(&config))?;
-    if !kernel.has_ipvs() {
-        bail!("this kernel has no IPVS: `weir doctor` says what is missing and how to get it");
+    let mut kernel = crate::kernel::LinuxKernel::open(app::how(&config))?;
+    let nftables = kernel.probe();
+    if !kernel.has_ipvs() && nftables.schedulers.is_empty() {
+        bail!(
+            "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \
+             says what is missing and how to get it"
+        );
     }
-    let wrong = app::set_sysctls(&config);
+    let wrong = app::set_sysctls(&config, kernel.has_ipvs());
     if wrong.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }

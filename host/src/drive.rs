@@ -35,6 +35,9 @@ pub type Rescan = Box<dyn Fn() -> bool + Send>;
 /// How often a service of our own is looked for: a loss that no event tells of is found within this.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// The longest wait for the node's interfaces and addresses before the first turn.
+const ORIENTATION: Duration = Duration::from_secs(5);
+
 /// The least time between two writings of policies' last good answers.
 const KEEP_ANSWERS_EVERY: Duration = Duration::from_secs(10);
 
@@ -53,6 +56,8 @@ pub struct Drive<K, P> {
     tidied: bool,
     sources: Option<Sources>,
     addresses: Option<Box<NodeState>>,
+    /// The node's interfaces and addresses were seen whole, at least once.
+    oriented: bool,
     problems: BTreeMap<String, ()>,
     sysctls: Vec<String>,
     last: Option<status::Sync>,
@@ -60,6 +65,7 @@ pub struct Drive<K, P> {
     next_drains: Instant,
     next_chores: Instant,
     next_answers: Instant,
+    next_count: Instant,
     /// What of the policies' last good answers is kept: see [`Reloads::learned`].
     learned: u64,
     /// Who wants to know when the sources were looked at and all is written, in order.
@@ -94,12 +100,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tidied: false,
             sources: None,
             addresses: None,
+            oriented: false,
             problems: BTreeMap::new(),
             last: None,
             next_alive: now,
             next_drains: now,
             next_chores: now,
             next_answers: now,
+            next_count: now,
             learned: 0,
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
@@ -134,9 +142,15 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if !self.synced {
             return next;
         }
+        if !self.is_oriented() {
+            return self.started + ORIENTATION;
+        }
         next = next.min(self.pace.look_at(now)).min(self.next_alive).min(self.next_chores);
         if !self.all.drains().servers().is_empty() {
             next = next.min(self.next_drains);
+        }
+        if !self.config.offload.count_flows.is_zero() {
+            next = next.min(self.next_count);
         }
         if self.all.has_work() || !self.sync_waits.is_empty() {
             next = next.min(self.pace.sync_at(now));
@@ -169,9 +183,15 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
+    /// Whether the node's interfaces are known, or were waited for long enough: what a first turn
+    /// without them wrote, the second would have to take back.
+    fn is_oriented(&self) -> bool {
+        self.oriented || self.started.elapsed() >= ORIENTATION
+    }
+
     /// What is due by now.
     fn wake(&mut self) {
-        if !self.synced {
+        if !self.synced || !self.is_oriented() {
             return;
         }
         let now = Instant::now();
@@ -194,6 +214,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let work = self.all.has_work() || due || !self.sync_waits.is_empty();
         if work && now >= self.pace.sync_at(now) {
             self.turn();
+        }
+        if now >= self.next_count && !self.config.offload.count_flows.is_zero() {
+            self.count_flows();
         }
         if now >= self.next_answers {
             self.next_answers = now + KEEP_ANSWERS_EVERY;

@@ -3,16 +3,20 @@
 //! Netlink words end here. One thread owns everything in this room: its sockets block, and its
 //! work is in order. The sockets stay in the network namespace of the thread that opened them.
 
+mod affinity;
 mod bridges;
 mod connections;
 pub mod doctor;
 mod elements;
+mod fastpath;
+mod flows;
 mod followed;
 pub mod interfaces;
 mod locals;
 pub mod lock;
 pub mod modules;
 pub mod neighbours;
+pub mod probe;
 pub mod processors;
 pub mod sysctl;
 pub mod table;
@@ -23,13 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
 use weir_core::kernel::{
     Kernel, Lost, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind,
-    Server, TableObservation, Traffic,
+    Server, Traffic,
 };
 use weir_core::plan::{Operation, Plan, Stage};
 use weir_core::state::{Base, KernelState, Virtual, VirtualKey};
 use weir_link::{DEFAULT_TIMEOUT, Links, Sources};
 use weir_nft::{Nftables, Socket, TableState};
 
+use flows::Flows;
 use followed::Followed;
 use locals::Locals;
 use table::{Sets, table};
@@ -48,6 +53,43 @@ pub struct LinuxKernel {
     /// How many virtual services, anybody's, the last look found.
     listed: usize,
     ownership: Ownership,
+    flows: Flows,
+}
+
+/// Whether two stages that follow each other are sent together. Elements are: what concerns nftables
+/// alone is one batch, which sees for itself what rests on what. Of all else a stage must know what the
+/// one before it was refused.
+fn goes_with(a: Stage, b: Stage) -> bool {
+    a == b || [a, b].iter().all(|stage| Door::of(*stage) == Door::Elements)
+}
+
+/// What a stage of a plan is sent by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Base,
+    Fastpath,
+    Elements,
+    Ipvs,
+    Locals,
+    Flows,
+}
+
+impl Door {
+    fn of(stage: Stage) -> Self {
+        match stage {
+            Stage::SetBase | Stage::RemoveBase => Self::Base,
+            Stage::Interfaces | Stage::RenewFlowtable | Stage::RemoveInterfaces => Self::Fastpath,
+            Stage::AddChains | Stage::AddElements | Stage::RemoveElements | Stage::RemoveChains => {
+                Self::Elements
+            }
+            Stage::Virtuals
+            | Stage::Destinations
+            | Stage::RemoveDestinations
+            | Stage::RemoveVirtuals => Self::Ipvs,
+            Stage::AddLocals | Stage::RemoveLocals => Self::Locals,
+            Stage::EndFlows => Self::Flows,
+        }
+    }
 }
 
 /// One read of all of IPVS costs as much as asking so many times fewer services for their servers
@@ -89,6 +131,7 @@ impl LinuxKernel {
             base: None,
             listed: 0,
             ownership: Ownership::default(),
+            flows: Flows::default(),
         })
     }
 
@@ -96,6 +139,12 @@ impl LinuxKernel {
     #[must_use]
     pub fn has_ipvs(&self) -> bool {
         self.ipvs.is_some()
+    }
+
+    /// Tries what nftables of this kernel can do; leaves nothing behind.
+    #[must_use]
+    pub fn probe(&mut self) -> probe::Found {
+        probe::probe(&mut self.nft, &self.sets)
     }
 
     /// Says which base a look at the table is held against.
@@ -190,31 +239,29 @@ impl LinuxKernel {
         Ok(all)
     }
 
-    fn find_table(&mut self) -> Result<Option<TableObservation>, ObserveError> {
+    fn find_table(&mut self) -> Result<Option<KernelState>, ObserveError> {
         let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
         Ok(found.map(|found| self.read_table(&found)))
     }
 
-    fn read_table(&self, found: &TableState) -> TableObservation {
+    fn read_table(&self, found: &TableState) -> KernelState {
         // A table that isn't as it should be reads as one without a base: the plan lays it anew.
         let base = self.base.clone().filter(|base| self.sets.is_laid(base, found));
-        let elements = self.sets.both().into_iter().flat_map(|sets| sets.read(found)).collect();
-        TableObservation { base, elements }
+        KernelState { base, ..self.sets.read(found) }
     }
 
-    fn apply_stage(&mut self, stage: Stage, operations: &[Operation]) -> Vec<Outcome> {
-        match stage {
-            Stage::SetBase | Stage::RemoveBase => {
-                operations.iter().map(|operation| self.apply_base(operation)).collect()
+    fn apply_at(&mut self, door: Door, operations: &[Operation]) -> Vec<Outcome> {
+        match door {
+            Door::Base => operations.iter().map(|operation| self.apply_base(operation)).collect(),
+            Door::Elements => elements::apply(&mut self.nft, &self.sets, operations),
+            Door::Fastpath => {
+                let locals = &mut self.locals;
+                let mut present = |of: &_| locals.present(of);
+                fastpath::apply(&mut self.nft, &self.sets, &mut present, operations)
             }
-            Stage::AddElements | Stage::RemoveElements => {
-                elements::apply(&mut self.nft, &self.sets, operations)
-            }
-            Stage::AddLocals | Stage::RemoveLocals => self.locals.apply(operations),
-            Stage::Virtuals
-            | Stage::Destinations
-            | Stage::RemoveDestinations
-            | Stage::RemoveVirtuals => self.apply_ipvs(operations),
+            Door::Locals => self.locals.apply(operations),
+            Door::Ipvs => self.apply_ipvs(operations),
+            Door::Flows => self.flows.apply(operations),
         }
     }
 
@@ -262,8 +309,7 @@ impl Kernel for LinuxKernel {
     fn observe(&mut self) -> Result<Observation, ObserveError> {
         let found = self.find_table()?;
         let there = found.is_some();
-        let TableObservation { base, elements } = found.unwrap_or_default();
-        let mut ours = KernelState { base, elements, ..KernelState::default() };
+        let mut ours = found.unwrap_or_default();
         ours.locals =
             self.locals.observe().map_err(|error| failed("read local addresses", error))?;
         let all = self.observe_ipvs().map_err(|error| failed("read virtual services", error))?;
@@ -275,17 +321,17 @@ impl Kernel for LinuxKernel {
         Ok(Observation { ours, foreign })
     }
 
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+    fn observe_table(&mut self) -> Result<KernelState, ObserveError> {
         Ok(self.find_table()?.unwrap_or_default())
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(plan.len());
         let mut lost = Lost::default();
-        for operations in plan.stages() {
+        for operations in plan.operations().chunk_by(|a, b| goes_with(a.stage(), b.stage())) {
             let Some(first) = operations.first() else { continue };
-            let stage = first.stage();
-            outcomes.extend(lost.run(operations, |allowed| self.apply_stage(stage, allowed)));
+            let door = Door::of(first.stage());
+            outcomes.extend(lost.run(operations, |allowed| self.apply_at(door, allowed)));
         }
         outcomes
     }
@@ -315,6 +361,13 @@ impl Kernel for LinuxKernel {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(failed("read the traffic of a virtual service", error)),
         }
+    }
+
+    fn offloaded(
+        &mut self,
+        of: &BTreeSet<VirtualKey>,
+    ) -> Result<BTreeMap<VirtualKey, u64>, ObserveError> {
+        self.flows.offloaded(of).map_err(|error| failed("count offloaded flows", error))
     }
 }
 
@@ -346,4 +399,20 @@ pub fn timeouts(ipvs: &crate::config::Ipvs) -> Timeouts {
 #[must_use]
 pub fn words(error: &dyn std::error::Error) -> String {
     chain(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_elements_of_several_stages_are_sent_together() {
+        assert!(goes_with(Stage::AddChains, Stage::AddElements));
+        assert!(goes_with(Stage::AddElements, Stage::RemoveElements), "one batch a sync");
+        // A service that could not be made, or is somebody else's, gets no destination.
+        assert!(!goes_with(Stage::Virtuals, Stage::Destinations));
+        assert!(!goes_with(Stage::RemoveDestinations, Stage::RemoveVirtuals));
+        assert!(!goes_with(Stage::AddElements, Stage::Virtuals));
+        assert!(!goes_with(Stage::AddLocals, Stage::RemoveLocals));
+    }
 }

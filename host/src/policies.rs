@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use weir_core::compile::PortKey;
 use weir_core::net::ObjectName;
-use weir_core::view::Node;
+use weir_core::view::{Interface, Node};
 use weir_policy_host::{
-    Answers, Change, Failure, Limits, PolicySet, PolicySpec, PolicyStats, RevisionKey, Sandbox,
-    SandboxConfig, SandboxError,
+    Answers, Change, Failure, Groups, Limits, PolicySet, PolicySpec, PolicyStats, RevisionKey,
+    Sandbox, SandboxConfig, SandboxError,
 };
 
 use crate::config::{Config, PolicyLimits};
@@ -114,6 +114,12 @@ impl Policies for Chain {
         answers
     }
 
+    fn classify(&mut self, interface: &Interface) -> BTreeSet<String> {
+        let Groups { groups, failures } = self.set.classify(interface);
+        self.said.note_failures(&failures, &format!("interface {}", interface.name));
+        groups
+    }
+
     fn see_node(&mut self, node: Node) {
         tell(&self.set.set_node(node));
     }
@@ -124,15 +130,19 @@ impl Policies for Chain {
 }
 
 impl Said {
-    fn note(&mut self, answers: &Answers, service_port: &str) {
-        for Failure { policy, kind, message, stood_in } in &answers.failures {
+    fn note_failures(&mut self, failures: &[Failure], about: &str) {
+        for Failure { policy, kind, message, stood_in } in failures {
             if self.failing.insert((Arc::clone(policy), kind.kind())) {
                 tracing::error!(
-                    %policy, kind = kind.kind(), service_port, reason = %message, last_good_stands = stood_in,
+                    %policy, kind = kind.kind(), about, reason = %message, last_good_stands = stood_in,
                     "a policy failed; told once until it answers again"
                 );
             }
         }
+    }
+
+    fn note(&mut self, answers: &Answers, service_port: &str) {
+        self.note_failures(&answers.failures, service_port);
         let answered = answers.wishes.iter().map(|(policy, _)| policy);
         let answered = answered.chain(answers.refusals.iter().map(|(policy, _)| policy));
         let failed = |policy: &str| answers.failures.iter().any(|it| *it.policy == *policy);

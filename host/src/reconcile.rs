@@ -4,7 +4,9 @@
 //! holds up nobody else; a state that is no longer certain is looked at before the next plan.
 
 mod ask;
+mod flows;
 mod looks;
+mod node;
 mod retries;
 mod traffic;
 mod turn;
@@ -12,10 +14,11 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use weir_core::compile::PortKey;
-use weir_core::decision::{Dataplane, Decision, Scheduler};
+use weir_core::compile::{PortKey, WaysOut};
+use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler};
 use weir_core::drain::Drains;
 use weir_core::eligible::candidates;
+use weir_core::interfaces::Survey;
 use weir_core::kernel::{Kernel, ObserveError, Refusal};
 use weir_core::ledger::{Conflict, Ledger};
 use weir_core::model::{Change, Model, Revisions, Service, Touched};
@@ -23,8 +26,8 @@ use weir_core::net::ObjectName;
 use weir_core::plan::{Operation, Plan};
 use weir_core::seen::FirstSeen;
 use weir_core::sight;
-use weir_core::state::{Base, Key};
-use weir_core::view::{KernelAbilities, Node, ServiceView};
+use weir_core::state::{Base, Key, VirtualKey};
+use weir_core::view::{Interface, KernelAbilities, Node, ServiceView};
 use weir_policy_host::{Answers, Wants};
 
 use retries::Retries;
@@ -52,6 +55,9 @@ pub trait Policies {
     /// The node, as policies see it, is like this from now on.
     fn see_node(&mut self, node: Node);
 
+    /// The groups that policies put an interface in.
+    fn classify(&mut self, interface: &Interface) -> BTreeSet<String>;
+
     /// A service port is gone.
     fn forget(&mut self, service: &ObjectName, port: PortKey);
 }
@@ -63,6 +69,8 @@ pub struct Defaults {
     pub dataplane: Option<Dataplane>,
     /// The scheduler on IPVS.
     pub scheduler: Scheduler,
+    /// When flows are offloaded, where they can be.
+    pub offload: Offload,
     /// The `service-proxy-name` whose services are ours; `None` is those without that label.
     pub proxy_name: Option<String>,
     /// Processors that are online.
@@ -89,10 +97,23 @@ pub struct Turn {
     pub refused: Vec<(Operation, Refusal)>,
     /// Virtual services that two Services want.
     pub conflicts: Vec<Conflict>,
+    /// What of the services that were worked out is set aside by now and wasn't before.
+    pub set_aside: Vec<SetAside>,
     /// Why a surprise of the turn before could not be looked at. What is known held all the same.
     pub unseen: Option<ObserveError>,
     /// Service ports whose traffic a policy wants to see and the kernel couldn't tell, each with why.
     pub unmeasured: Vec<String>,
+}
+
+/// Something that was asked for a service port and isn't done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The service.
+    pub service: ObjectName,
+    /// Its port.
+    pub port: PortKey,
+    /// What, and why.
+    pub reason: Reason,
 }
 
 /// When a service is to be asked about again, and how often it was.
@@ -120,6 +141,10 @@ pub struct Reconciler<K, P> {
     decided: BTreeMap<ObjectName, BTreeMap<PortKey, Decided>>,
     again: BTreeMap<ObjectName, Again>,
     meters: Meters,
+    set_aside: Vec<SetAside>,
+    survey: Survey,
+    ways_out: WaysOut,
+    flows: Option<BTreeMap<VirtualKey, u64>>,
     touched: Touched,
     keys: BTreeSet<Key>,
     retries: Retries,
@@ -151,6 +176,10 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             decided: BTreeMap::new(),
             again: BTreeMap::new(),
             meters: Meters::default(),
+            set_aside: Vec::new(),
+            survey: Survey::default(),
+            ways_out: WaysOut::default(),
+            flows: None,
             touched: Touched::default(),
             keys: BTreeSet::new(),
             retries: Retries::default(),
@@ -268,6 +297,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     #[must_use]
     pub fn decided(&self, service: &ObjectName) -> Option<&BTreeMap<PortKey, Decided>> {
         self.decided.get(service)
+    }
+
+    /// All decisions in force.
+    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.decided.values().flat_map(BTreeMap::values).map(|it| &it.decision)
     }
 
     /// The service ports that were decided on.

@@ -9,7 +9,7 @@ use weir::keep::Keep;
 use weir::policies::Chain;
 use weir::reconcile::{Defaults, Reconciler};
 use weir_core::compile::PortKey;
-use weir_core::decision::Scheduler;
+use weir_core::decision::{Offload, Scheduler};
 use weir_core::kernel::{FakeKernel, Traffic};
 use weir_core::model::{Change, Model, Service, ServicePort, ServiceType, TrafficPolicy};
 use weir_core::net::{ObjectName, Port, Protocol};
@@ -51,8 +51,13 @@ fn world(file: &Path, wants: &str) -> World {
     let model = Model::new("node-1");
     let node = sight::node(&model, &abilities, 2);
     let chain = Chain::load(&config, None, node).expect("this machine runs WebAssembly");
-    let defaults =
-        Defaults { dataplane: None, scheduler: Scheduler::Mh, proxy_name: None, cpus: 2 };
+    let defaults = Defaults {
+        dataplane: None,
+        scheduler: Scheduler::Mh,
+        offload: Offload::Never,
+        proxy_name: None,
+        cpus: 2,
+    };
     let mut all = Reconciler::new(model, FakeKernel::default(), chain, abilities, defaults);
     all.set_base(Some(Base::default()));
     all

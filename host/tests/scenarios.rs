@@ -10,15 +10,20 @@ mod folder;
 #[path = "scenarios/told.rs"]
 mod told;
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use weir::reconcile::{Defaults, Reconciler};
 use weir::watch::manifests::{Batch, Content, Directory, Limits};
+use weir_core::compile::WaysOut;
+use weir_core::decision::Offload;
 use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel as _};
-use weir_core::model::Model;
+use weir_core::model::{Model, Touched};
+use weir_core::plan::Operation;
 use weir_core::seen::FirstSeen;
-use weir_core::state::Base;
+use weir_core::state::{Base, KernelState};
+use weir_core::view::Interface;
 
 use chain::Chain;
 use folder::{Folder, Happening, Settings};
@@ -48,10 +53,18 @@ fn play(folder: &Folder) -> Vec<String> {
     let mut told = Told::default();
     let mut directory = Directory::new(Limits::default());
     let mut world = start(folder, FakeKernel::default());
+    let mut there = interfaces(&folder.settings.interfaces);
     for (number, step) in folder.steps.iter().enumerate() {
         let now = number as u64 * STEP;
         if let Some(happening) = &step.happening {
-            happen(happening, &mut world);
+            if let Some(names) = &happening.interfaces {
+                there = interfaces(names);
+            }
+            happen(happening, &there, &mut world);
+        }
+        if let Some(decisions) = &step.decisions {
+            world.policies = Chain::new(decisions.clone());
+            world.touch(Touched::all());
         }
         world.check_drains(now).expect("the fake can be asked");
         if let Some(manifests) = &step.manifests {
@@ -65,7 +78,7 @@ fn play(folder: &Folder) -> Vec<String> {
         let turn = world.turn(now).expect("the fake can be looked at");
         told.turn(number, &turn);
         if turn.refused.is_empty() {
-            at_rest(folder, &mut world, now);
+            at_rest(folder, &mut world, &there, now);
         }
     }
     told.decisions(folder, &world);
@@ -78,37 +91,67 @@ fn start(folder: &Folder, kernel: FakeKernel) -> World {
         dataplane: settings.dataplane,
         scheduler: settings.scheduler,
         proxy_name: settings.proxy_name.clone(),
+        offload: NonZeroU32::new(settings.offload_after).map_or(Offload::Never, Offload::After),
         cpus: 2,
     };
     let model = Model::new(&settings.node);
     let chain = Chain::new(folder.decisions.clone());
     let mut world = Reconciler::new(model, kernel, chain, settings.abilities(), defaults);
     world.resume(Drains::new(settings.drain_seconds * 1000, &[]), FirstSeen::default());
-    world.set_base(Some(Base::default()));
+    world.set_base(Some(Base { ranges: settings.service_ranges.clone(), ..Base::default() }));
+    world.set_interfaces(&interfaces(&settings.interfaces));
+    let out = settings.default_routes;
+    world.set_ways_out(WaysOut { v4: out, v6: out });
     world
 }
 
+/// Interfaces of these names. One that comes back is another than before: its index is its place.
+fn interfaces(names: &[String]) -> Vec<Interface> {
+    let one = |(index, name): (u32, &String)| {
+        let pod = name.starts_with("veth");
+        Interface {
+            index,
+            name: name.clone(),
+            kind: if pod { "veth".into() } else { String::new() },
+            mtu: 1500,
+            flags: vec!["up".into(), "running".into()],
+            addresses: if pod { Vec::new() } else { vec!["192.0.2.1/24".parse().expect("a net")] },
+            default_route: !pod,
+            pod,
+            ..Interface::default()
+        }
+    };
+    (1..).zip(names).map(one).collect()
+}
+
 /// What others and time did to the kernel since the last step; weir looks at it.
-fn happen(happening: &Happening, world: &mut World) {
+fn happen(happening: &Happening, there: &[Interface], world: &mut World) {
     let kernel = &mut world.kernel;
     if happening.flushed {
         kernel.state.virtuals.clear();
     }
     if happening.table_deleted {
-        kernel.state.base = None;
-        kernel.state.elements.clear();
+        kernel.state = std::mem::take(&mut kernel.state).with_table_of(KernelState::default());
+    }
+    for (key, slot) in happening.emptied_slots() {
+        let nat = kernel.state.nats.get_mut(&key).expect("nftables carries it");
+        *nat.slots.get_mut(slot).expect("it has the slot") = None;
     }
     kernel.state.virtuals.extend(happening.foreign());
     for key in happening.given_up() {
         kernel.state.virtuals.remove(&key);
     }
     kernel.open = happening.busy();
+    if let Some(devices) = &mut kernel.state.flowtable {
+        devices.retain(|device| there.iter().any(|it| it.name == device.as_str()));
+    }
+    world.set_interfaces(there);
     world.look().expect("the fake can be looked at");
 }
 
 /// What holds after each turn: what is known is there, nothing is left to do, and a restart at
 /// this point would not write a thing.
-fn at_rest(folder: &Folder, world: &mut World, now: u64) {
+fn at_rest(folder: &Folder, world: &mut World, now_there: &[Interface], now: u64) {
     let name = &folder.name;
     let seen = world.kernel.observe().expect("the fake can be looked at");
     assert_eq!(&seen.ours, world.ledger().known(), "{name}: known and real state");
@@ -116,14 +159,22 @@ fn at_rest(folder: &Folder, world: &mut World, now: u64) {
     assert!(again.plan.is_empty(), "{name}: left to do:\n{}", again.plan);
     let mut next = start(folder, world.kernel.clone().restarted());
     next.model = world.model.clone();
+    next.policies = world.policies.clone();
+    next.set_interfaces(now_there);
     next.resume(
         Drains::new(folder.settings.drain_seconds * 1000, &world.drains().saved()),
         FirstSeen::default(),
     );
     next.look().expect("the fake can be looked at");
-    next.touch(weir_core::model::Touched::all());
+    next.touch(Touched::all());
     let turn = next.turn(now).expect("the fake can be looked at");
-    assert!(turn.plan.is_empty(), "{name}: a restart writes:\n{}", turn.plan);
+    // Flows that an earlier run may have left are looked for at every start.
+    let written = turn.plan.operations().iter();
+    let written: Vec<_> = written
+        .filter(|it| !matches!(it, Operation::EndFlows { .. }))
+        .map(ToString::to_string)
+        .collect();
+    assert!(written.is_empty(), "{name}: a restart writes:\n{}", written.join("\n"));
 }
 
 impl Settings {

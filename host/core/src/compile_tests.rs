@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::{PortKey, compile};
-use crate::decision::{Asked, Dataplane, Decision, decide};
+use super::*;
+use crate::decision::{Asked, Offload, decide};
 use crate::diff::diff;
 use crate::fixtures::{HERE, at, ip, key, model, port, ready, slice, slice_port, web};
-use crate::model::{EndpointSlice, Service, TrafficPolicy};
+use crate::model::{EndpointSlice, TrafficPolicy};
 use crate::net::Protocol::{self, Sctp, Tcp, Udp};
 use crate::state::{Element, KernelState, Weight};
 use crate::view::KernelAbilities;
@@ -28,17 +28,16 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
         kernel: &kernel,
         dataplane: Some(Dataplane::Ipvs),
         scheduler: crate::decision::Scheduler::Rr,
+        offload: Offload::Never,
     };
     decide(&asked, &[("p".into(), wish)])
 }
 
 /// The state for a service of which every port has the default decision.
 fn state(service: &Service, slices: &[EndpointSlice]) -> KernelState {
-    let decide = |p: &crate::model::ServicePort| {
-        (PortKey::of(p), decision(p.protocol, &[], Wish::default()))
-    };
+    let decide = |p: &ServicePort| (PortKey::of(p), decision(p.protocol, &[], Wish::default()));
     let decisions: BTreeMap<_, _> = service.ports.iter().map(decide).collect();
-    compile(&model(service, slices), service, &decisions)
+    compile(&model(service, slices), service, &decisions, WaysOut::default()).state
 }
 
 /// A state as the steps that make it from nothing.
@@ -187,7 +186,7 @@ fn a_decision_shapes_its_port_and_no_other() {
         decision(Tcp, &[], nft),
     ];
     let decisions = service.ports.iter().map(PortKey::of).zip(decisions).collect();
-    let state = compile(&model, &service, &decisions);
+    let state = compile(&model, &service, &decisions, WaysOut::default()).state;
     let printed: Vec<_> =
         state.virtuals.iter().map(|(key, it)| format!("{key} {}", it.balance)).collect();
     assert_eq!(printed, ["tcp 10.96.0.1:80 rr", "tcp 10.96.0.1:443 mh (port) persistent 60 s"]);

@@ -65,7 +65,7 @@ impl FromStr for Dataplane {
 }
 
 /// When a flow may skip the rule set. A threshold of zero cannot be written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Offload {
     /// Every packet takes the slow path.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::plan::{Operation, Plan};
-use crate::state::{KernelState, Virtual, VirtualKey, Weight};
+use crate::state::{KernelState, Nat, Virtual, VirtualKey, Weight};
 
 /// The steps from `known` to `desired`.
 #[must_use]
@@ -32,7 +32,42 @@ pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
     }
     let removed = known.virtuals.keys().filter(|key| !desired.virtuals.contains_key(key));
     steps.extend(removed.copied().map(Operation::RemoveVirtual));
+    diff_nftables(known, desired, &mut steps);
     Plan::new(steps)
+}
+
+fn diff_nftables(known: &KernelState, desired: &KernelState, steps: &mut Vec<Operation>) {
+    match (&known.flowtable, &desired.flowtable) {
+        (from, Some(to)) if from.as_ref() != Some(to) => {
+            steps.push(Operation::SetFlowtable { from: from.clone(), to: to.clone() });
+        }
+        (Some(_), None) => steps.push(Operation::RemoveFlowtable),
+        _ => {}
+    }
+    for (selection, to) in &desired.interfaces {
+        let from = known.interfaces.get(selection);
+        if from != Some(to) {
+            let (from, to) = (from.cloned(), to.clone());
+            steps.push(Operation::SetInterfaces { selection: *selection, from, to });
+        }
+    }
+    let removed = known.interfaces.keys().filter(|it| !desired.interfaces.contains_key(it));
+    steps.extend(removed.copied().map(Operation::RemoveInterfaces));
+    let added = desired.chains.difference(&known.chains);
+    steps.extend(added.copied().map(Operation::AddChain));
+    let removed = known.chains.difference(&desired.chains);
+    steps.extend(removed.copied().map(Operation::RemoveChain));
+    for (key, want) in &desired.nats {
+        let from = known.nats.get(key).cloned().unwrap_or_default();
+        let to = want.clone().like(&from);
+        if from != to {
+            steps.push(Operation::SetNat { key: *key, from, to });
+        }
+    }
+    let removed = known.nats.iter().filter(|(key, _)| !desired.nats.contains_key(key));
+    let remove =
+        |(key, from): (&VirtualKey, &Nat)| Operation::RemoveNat { key: *key, from: from.clone() };
+    steps.extend(removed.map(remove));
 }
 
 fn diff_virtual(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Scheduler;
 use crate::kernel::Server;
-use crate::state::{KernelState, Key, Virtual, VirtualKey, Weight};
+use crate::state::{Element, KernelState, Key, Virtual, VirtualKey, Weight};
 
 /// The lowest address that a server can have: the start of a range.
 const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -21,6 +21,9 @@ pub struct Drains {
     limit: u64,
     since: BTreeMap<Server, u64>,
     done: BTreeSet<Server>,
+    /// Servers that aren't leaving: their service moved to nftables, and they are waited for however
+    /// long it takes.
+    patient: BTreeSet<Server>,
 }
 
 /// One ending server, as it is kept over a restart.
@@ -39,7 +42,7 @@ impl Drains {
     #[must_use]
     pub fn new(limit: u64, saved: &[Saved]) -> Self {
         let since = saved.iter().map(|it| ((it.key, it.to), it.since)).collect();
-        Self { limit, since, done: BTreeSet::new() }
+        Self { limit, since, ..Self::default() }
     }
 
     /// What to keep over a restart.
@@ -63,8 +66,18 @@ impl Drains {
         self.since.contains_key(server)
     }
 
+    /// The service ports at an address that have servers that end.
+    pub fn ending_at(&self, address: IpAddr) -> impl Iterator<Item = VirtualKey> {
+        let all = VirtualKey::all_at(address);
+        let ending = self.since.range((*all.start(), FIRST)..).map(|((key, _), _)| *key);
+        let ending: BTreeSet<_> = ending.take_while(|key| key <= all.end()).collect();
+        ending.into_iter()
+    }
+
     /// Keeps unwanted servers of services that stay in `desired`, with weight 0, until they are done.
-    /// `keys` are the objects that the two states tell all about.
+    /// Also those of a service that has moved to nftables, with its virtual service: its connections
+    /// run on there, those to servers that nftables has as well for as long as they like. `keys` are
+    /// the objects that the two states tell all about.
     pub fn hold(
         &mut self,
         keys: &BTreeSet<Key>,
@@ -78,6 +91,9 @@ impl Drains {
                 (Some(have), Some(want)) if self.waits_for(*key, want) => {
                     self.hold_one(*key, have, want, now);
                 }
+                (Some(have), None) if desired.nats.contains_key(key) => {
+                    self.hold_moved(*key, have, desired, now);
+                }
                 // The service goes, went, or never drains: nothing to wait for.
                 _ => self.forget(*key, |_| true),
             }
@@ -89,6 +105,33 @@ impl Drains {
     fn waits_for(&self, key: VirtualKey, want: &Virtual) -> bool {
         let refuses = want.balance.scheduler == Scheduler::Dh;
         key.protocol.is_connection_oriented() && self.limit > 0 && !refuses
+    }
+
+    /// Flows of UDP are waited for as well, as long as their server is one: IPVS forgets one that is
+    /// idle, and chooses anew for one whose server is gone.
+    fn hold_moved(&mut self, key: VirtualKey, have: &Virtual, desired: &mut KernelState, now: u64) {
+        let nat = desired.nats.get(&key);
+        let serves = |to: &SocketAddr| nat.is_some_and(|nat| nat.slots.contains(&Some(*to)));
+        let leaves = key.protocol.is_connection_oriented() && self.limit > 0;
+        let held = have.destinations.iter().filter(|(to, _)| serves(to) || leaves);
+        let have = Virtual {
+            balance: have.balance.clone(),
+            destinations: held.map(|(to, weight)| (*to, *weight)).collect(),
+        };
+        let mut want = Virtual { balance: have.balance.clone(), destinations: BTreeMap::new() };
+        for to in have.destinations.keys() {
+            if serves(to) {
+                self.patient.insert((key, *to));
+            } else {
+                self.patient.remove(&(key, *to));
+            }
+        }
+        self.hold_one(key, &have, &mut want, now);
+        if !want.destinations.is_empty() {
+            desired.virtuals.insert(key, want);
+            desired.locals.insert(key.address);
+            desired.elements.insert(Element::Service(key));
+        }
     }
 
     fn hold_one(&mut self, key: VirtualKey, have: &Virtual, want: &mut Virtual, now: u64) {
@@ -105,6 +148,7 @@ impl Drains {
             let server = (key, to);
             if self.done.remove(&server) {
                 self.since.remove(&server);
+                self.patient.remove(&server);
                 continue;
             }
             self.since.entry(server).or_insert(now);
@@ -123,6 +167,7 @@ impl Drains {
         for server in forgotten {
             self.since.remove(&server);
             self.done.remove(&server);
+            self.patient.remove(&server);
         }
     }
 
@@ -130,8 +175,8 @@ impl Drains {
     /// those with a server that is idle, late, or that the kernel no longer has.
     pub fn look(&mut self, connections: &BTreeMap<Server, u64>, now: u64) -> BTreeSet<Key> {
         let over = self.since.iter().filter(|(server, since)| {
-            connections.get(server).is_none_or(|open| *open == 0)
-                || now.saturating_sub(**since) >= self.limit
+            let late = now.saturating_sub(**since) >= self.limit && !self.patient.contains(*server);
+            connections.get(server).is_none_or(|open| *open == 0) || late
         });
         let over: BTreeSet<Server> = over.map(|(server, _)| *server).collect();
         let keys = over.iter().map(|(key, _)| Key::Virtual(*key)).collect();

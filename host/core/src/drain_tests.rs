@@ -7,7 +7,7 @@ use crate::kernel::{FakeKernel, Kernel, Server};
 use crate::ledger::Ledger;
 use crate::net::ObjectName;
 use crate::net::Protocol::{self, Sctp, Tcp, Udp};
-use crate::state::{Base, KernelState, Key, VirtualKey};
+use crate::state::{Base, KernelState, Key, Nat, VirtualKey};
 
 const LIMIT: u64 = 900_000;
 const A: &str = "10.0.0.1:80";
@@ -268,4 +268,50 @@ fn a_limit_of_nothing_removes_at_once() {
     world.drains = Drains::new(0, &[]);
     world.open(A, 1);
     assert_eq!(world.wants(&[B], 1000), ["remove destination -> 10.0.0.1:80"]);
+}
+
+/// The service on nftables, with these endpoints.
+fn on_nftables(world: &mut World, endpoints: &[&str], now: u64) -> Vec<String> {
+    let slots = endpoints.iter().map(|to| Some(at(to))).collect();
+    let nats = BTreeMap::from([(world.key, Nat { slots, ..Nat::default() })]);
+    let keys = world.claim(KernelState { nats, ..KernelState::default() });
+    world.turn(&keys, now).into_iter().filter(|it| !it.starts_with("set nat")).collect()
+}
+
+#[test]
+fn connections_of_a_service_that_moved_to_nftables_run_on_as_long_as_they_like() {
+    let mut world = World::new(Tcp, &[A, B]);
+    world.open(A, 1);
+    world.open(B, 1);
+    let moved = on_nftables(&mut world, &[A, B], 0);
+    let quiesced = |to| format!("set destination -> {to} weight 0");
+    assert_eq!(moved, [quiesced(A), quiesced(B), "remove element vips 10.96.0.1".to_owned()]);
+    assert_eq!(world.look(LIMIT * 9), [""; 0], "the servers aren't leaving");
+    assert_eq!(on_nftables(&mut world, &[A], LIMIT * 9), [""; 0], "now one does");
+    assert_eq!(world.look(LIMIT * 10), [format!("remove destination -> {B}")], "and is late");
+    world.open(A, 0);
+    let last = ["remove local 10.96.0.1", "remove virtual tcp 10.96.0.1:80"];
+    assert_eq!(world.look(LIMIT * 10)[..2], last, "the last is idle");
+}
+
+#[test]
+fn flows_of_udp_that_moved_to_nftables_stay_with_servers_that_are_there_alone() {
+    let mut world = World::new(Udp, &[A, B]);
+    world.open(A, 1);
+    world.open(B, 1);
+    let moved = on_nftables(&mut world, &[A], 0);
+    assert_eq!(
+        moved[..2],
+        [format!("set destination -> {A} weight 0"), format!("remove destination -> {B}")]
+    );
+    assert_eq!(world.look(LIMIT * 9), [""; 0]);
+}
+
+#[test]
+fn without_a_limit_for_leaving_servers_a_move_still_ends_no_connection() {
+    let mut world = World::new(Tcp, &[A]);
+    world.drains = Drains::new(0, &[]);
+    world.open(A, 1);
+    assert_eq!(on_nftables(&mut world, &[A], 0)[0], format!("set destination -> {A} weight 0"));
+    assert_eq!(world.look(LIMIT), [""; 0]);
 }

@@ -8,12 +8,16 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use crate::decision::{Scheduler, SchedulerFlags};
+use crate::interfaces::Digest;
 use crate::model::{
     Change, Endpoint, EndpointSlice, Model, Node, Service, ServicePort, ServiceType, SlicePort,
     Tags, TrafficPolicy,
 };
 use crate::net::{Family, ObjectName, Port, Protocol};
-use crate::state::{Balance, Base, Element, KernelState, Virtual, VirtualKey, Weight};
+use crate::state::{
+    Balance, Base, Class, Element, KernelState, Memory, Nat, OffloadClass, Pick, Virtual,
+    VirtualKey, Weight,
+};
 
 /// The node that tests run on; its zone is `z1` where it has one.
 pub(crate) const HERE: &str = "here";
@@ -196,20 +200,58 @@ pub(crate) fn any_whole() -> impl Strategy<Value = KernelState> {
         .prop_map(|virtuals| whole(&virtuals.into_iter().collect::<Vec<_>>()))
 }
 
+/// A service port on nftables: so few classes that two often share one.
+pub(crate) fn any_nat(key: VirtualKey) -> impl Strategy<Value = Nat> {
+    let pick =
+        prop_oneof![Just(Pick::Random), Just(Pick::Turn(key)), Just(Pick::Source { port: true }),];
+    let to = (1..5u8).prop_map(|n| SocketAddr::from(([10, 0, 0, n], 8080)));
+    let slots = proptest::collection::vec(to, 1..5);
+    let seconds = prop_oneof![Just(None), Just(NonZeroU32::new(60))];
+    let after = prop_oneof![Just(None), Just(NonZeroU32::new(20)), Just(NonZeroU32::new(50))];
+    let interfaces = prop_oneof![Just(None), Just(Some(Digest(7)))];
+    let offload = (after, interfaces)
+        .prop_map(|(after, interfaces)| Some(OffloadClass { after: after?, interfaces }));
+    (pick, slots, seconds, offload).prop_map(move |(pick, slots, seconds, offload)| {
+        let family = Family::of(key.address);
+        let count = u32::try_from(slots.len()).ok().and_then(NonZeroU32::new).unwrap();
+        let class = Some(Class { family, pick, slots: count, sticky: seconds.is_some() });
+        let memory = seconds.map(|seconds| Memory { family, seconds });
+        Nat { class, slots: slots.into_iter().map(Some).collect(), offload, memory }
+    })
+}
+
+/// Service ports on nftables with all that they rest on.
+fn any_nats() -> impl Strategy<Value = KernelState> {
+    let nat = any_key().prop_flat_map(|key| any_nat(key).prop_map(move |nat| (key, nat)));
+    let devices = btree_set((1..4u8).prop_map(|n| format!("eth{n}").parse().unwrap()), 0..3);
+    (proptest::collection::vec(nat, 0..5), devices).prop_map(|(nats, devices)| {
+        let mut state = KernelState { nats: nats.into_iter().collect(), ..KernelState::default() };
+        state.chains = state.nats.values().flat_map(Nat::chains).collect();
+        let offloads: Vec<_> = state.nats.values().filter_map(|nat| nat.offload).collect();
+        let selections = offloads.iter().filter_map(|it| it.interfaces);
+        state.interfaces = selections.map(|it| (it, devices.clone())).collect();
+        state.flowtable = (!offloads.is_empty()).then_some(devices);
+        state
+    })
+}
+
 /// States of which little can be relied on, as a look at a kernel may find them: only that there
-/// are no elements without a table.
+/// is nothing in a table that isn't there, and that what something leads to is there.
 pub(crate) fn any_state() -> impl Strategy<Value = KernelState> {
     let element = prop_oneof![
         any_key().prop_map(Element::Service),
         any_key().prop_map(|key| Element::Vip(key.address)),
         any_key().prop_map(|key| Element::Hairpin(key.address)),
+        any_key().prop_map(Element::Nat),
+        any_key().prop_map(|key| Element::Member(key, SocketAddr::new(key.address, 1))),
     ];
-    let base = any::<bool>().prop_map(|masquerade_all| Base { masquerade_all, pods: None });
-    let table = proptest::option::of((base, btree_set(element, 0..6)));
+    let base = any::<bool>().prop_map(|masquerade_all| Base { masquerade_all, ..Base::default() });
+    let table = proptest::option::of((base, btree_set(element, 0..6), any_nats()));
     let locals = btree_set(any_key().prop_map(|key| key.address), 0..4);
     let virtuals = btree_map(any_key(), any_virtual(), 0..6);
     (table, virtuals, locals).prop_map(|(table, virtuals, locals)| {
-        let (base, elements) = table.unzip();
-        KernelState { base, virtuals, locals, elements: elements.unwrap_or_default() }
+        let in_table =
+            table.map(|(base, elements, nats)| KernelState { base: Some(base), elements, ..nats });
+        KernelState { virtuals, locals, ..in_table.unwrap_or_default() }
     })
 }

@@ -54,6 +54,8 @@ const BRIDGE: &str = "bridge";
 /// An interface that takes part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
+    /// Its index: another than before is another interface of the same name.
+    pub index: u32,
     /// Its groups, the built-in ones and those that policies named.
     pub groups: BTreeSet<GroupName>,
     /// Of a bridge, the ports that are up.
@@ -110,7 +112,7 @@ impl Interfaces {
                     let mut groups = more(one);
                     groups.extend(built_in.into_iter().filter_map(BuiltIn::name));
                     let ports = if one.kind == BRIDGE { usable(ports) } else { BTreeSet::new() };
-                    sorted.parts.insert(name, Part { groups, ports });
+                    sorted.parts.insert(name, Part { index: one.index, groups, ports });
                 }
                 Err(why) => drop(sorted.left_out.insert(one.name.clone(), why)),
             }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::plan::Plan;
-use crate::state::{Base, Element, KernelState, VirtualKey};
+use crate::state::{KernelState, VirtualKey};
 
 mod fake;
 mod lost;
@@ -82,15 +82,6 @@ pub struct Observation {
     pub foreign: BTreeSet<VirtualKey>,
 }
 
-/// What a look at weir's table alone found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TableObservation {
-    /// What belongs to no service; `None` where it isn't as it should be.
-    pub base: Option<Base>,
-    /// The services' elements.
-    pub elements: BTreeSet<Element>,
-}
-
 /// The look failed; the state is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
@@ -127,8 +118,9 @@ pub trait Kernel {
     /// Looks at all that is ours. An error is an error, never an empty state.
     fn observe(&mut self) -> Result<Observation, ObserveError>;
 
-    /// Looks at weir's table alone: what a foreign change of the rule set can have spoilt.
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError>;
+    /// Looks at weir's table alone: what a foreign change of the rule set can have spoilt. The state
+    /// holds nothing else; its base is `None` where it isn't as it should be.
+    fn observe_table(&mut self) -> Result<KernelState, ObserveError>;
 
     /// Runs a plan: one outcome for each operation, in the plan's order.
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome>;
@@ -136,6 +128,12 @@ pub trait Kernel {
     /// Connections, active and inactive, of these servers. Servers that the kernel lacks are left out.
     fn connections(&mut self, of: &BTreeSet<Server>)
     -> Result<BTreeMap<Server, u64>, ObserveError>;
+
+    /// How many flows of each of these service ports are offloaded; nothing for those with none.
+    fn offloaded(
+        &mut self,
+        of: &BTreeSet<VirtualKey>,
+    ) -> Result<BTreeMap<VirtualKey, u64>, ObserveError>;
 
     /// What one virtual service has carried; `None` where there is none.
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError>;

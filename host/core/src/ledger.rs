@@ -5,16 +5,17 @@
 //! they want it differently, the oldest service has it (then the first by name).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::num::NonZeroU16;
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 
 use crate::diff::diff;
 use crate::drain::Drains;
-use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, TableObservation, run};
-use crate::net::{ObjectName, Port, Protocol};
+use crate::interfaces::{IfName, Interfaces, Selection};
+use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
+use crate::net::ObjectName;
+use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
-use crate::state::{Base, Element, KernelState, Key, VirtualKey};
+use crate::state::{Base, Chain, Element, KernelState, Key, OffloadClass, VirtualKey};
 
 /// A service in the order in which it has a claim: by creation time, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +27,22 @@ struct Rank {
 #[derive(Clone, Debug)]
 struct Claim {
     rank: Rank,
-    state: KernelState,
+    wanted: Wanted,
+}
+
+/// What one service wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Kernel objects.
+    pub state: KernelState,
+    /// For service ports whose flows have no end of their own, the endpoints that may keep theirs.
+    pub keeps: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+}
+
+impl From<KernelState> for Wanted {
+    fn from(state: KernelState) -> Self {
+        Self { state, ..Self::default() }
+    }
 }
 
 /// A virtual service that two Services want.
@@ -48,6 +64,13 @@ pub struct Ledger {
     base: Option<Base>,
     claims: BTreeMap<ObjectName, Claim>,
     holders: BTreeMap<Key, BTreeSet<Rank>>,
+    surface: Surface,
+    /// Service ports of which some flows may go to endpoints that shall keep none.
+    stray: BTreeSet<VirtualKey>,
+    /// Service ports of which flows may still be translated though IPVS has them by now.
+    translated: BTreeSet<VirtualKey>,
+    /// Flows that are offloaded may be some that shall not be any more.
+    overdue: bool,
     moved: usize,
 }
 
@@ -67,7 +90,7 @@ impl Ledger {
     /// What a service wants.
     #[must_use]
     pub fn wanted_by(&self, service: &ObjectName) -> Option<&KernelState> {
-        self.claims.get(service).map(|claim| &claim.state)
+        self.claims.get(service).map(|claim| &claim.wanted.state)
     }
 
     /// The names of the services that have claims.
@@ -83,30 +106,97 @@ impl Ledger {
         differs.then_some(Key::Base)
     }
 
+    /// Replaces the node's interfaces; says which objects to look at.
+    pub fn set_interfaces(&mut self, interfaces: Interfaces) -> BTreeSet<Key> {
+        if self.surface.interfaces() == Some(&interfaces) {
+            return BTreeSet::new();
+        }
+        let lost = self.surface.set_interfaces(interfaces);
+        if let Some(devices) = &mut self.known.flowtable {
+            // Before Linux 6.16 a device that goes away leaves the flowtable without a word; from then
+            // on its name stays. To add one that is there is fine.
+            devices.retain(|device| !lost.contains(device));
+        }
+        self.offload_classes().into_iter().flat_map(beneath).collect()
+    }
+
+    /// The interfaces that offload works with.
+    #[must_use]
+    pub fn surface(&self) -> &Surface {
+        &self.surface
+    }
+
+    /// Takes in a selection that a service's state will name.
+    pub fn note_selection(&mut self, selection: &Selection) {
+        self.surface.note(selection);
+    }
+
     /// Replaces what a service wants (nothing, once it is gone), and says which objects to look at.
     pub fn claim(
         &mut self,
         service: &ObjectName,
         created: Option<i64>,
-        state: KernelState,
+        wanted: impl Into<Wanted>,
     ) -> BTreeSet<Key> {
+        let wanted = wanted.into();
         let mut touched = BTreeSet::new();
+        let mut kept = BTreeMap::new();
         if let Some(old) = self.claims.remove(service) {
-            for key in old.state.keys() {
+            for key in old.wanted.state.keys() {
                 self.release(key, &old.rank);
                 touched.insert(key);
             }
+            kept = old.wanted.keeps;
         }
-        if state.is_empty() {
-            return touched;
+        if !wanted.state.is_empty() {
+            self.note_stray(&kept, &wanted);
+            let rank = Rank { created: created.unwrap_or(i64::MAX), service: service.clone() };
+            for key in wanted.state.keys() {
+                self.holders.entry(key).or_default().insert(rank.clone());
+                touched.insert(key);
+            }
+            self.claims.insert(service.clone(), Claim { rank, wanted });
         }
-        let rank = Rank { created: created.unwrap_or(i64::MAX), service: service.clone() };
-        for key in state.keys() {
-            self.holders.entry(key).or_default().insert(rank.clone());
-            touched.insert(key);
+        let rivals = self.rivals(service, &touched);
+        touched.extend(rivals);
+        let classes = touched.iter().filter_map(|key| match key {
+            Key::Chain(Chain::Offload(class)) => Some(*class),
+            _ => None,
+        });
+        let beneath: Vec<Key> = classes.flat_map(beneath).collect();
+        if !beneath.is_empty() {
+            self.surface.keep_only(&self.offload_classes());
         }
-        self.claims.insert(service.clone(), Claim { rank, state });
+        touched.extend(beneath);
         touched
+    }
+
+    /// All that others want who want one of these service ports, too: who has it may be another by now,
+    /// and what stands beside it goes with it.
+    fn rivals(&self, service: &ObjectName, touched: &BTreeSet<Key>) -> BTreeSet<Key> {
+        let ports = touched.iter().filter(|key| matches!(key, Key::Virtual(_)));
+        let holders = ports.filter_map(|key| self.holders.get(key)).flatten();
+        let others: BTreeSet<_> =
+            holders.map(|rank| &rank.service).filter(|it| *it != service).collect();
+        let claims = others.into_iter().filter_map(|it| self.claims.get(it));
+        claims.flat_map(|claim| claim.wanted.state.keys()).collect()
+    }
+
+    /// Flows may be left over where an endpoint lost its right to keep them, and where nothing is
+    /// known of the time before: an earlier run, or the service's address before it was served.
+    fn note_stray(&mut self, before: &BTreeMap<VirtualKey, BTreeSet<SocketAddr>>, now: &Wanted) {
+        for (key, keep) in &now.keeps {
+            // IPVS lets go of a server's flows by itself: but not of those from before it had them.
+            if !now.state.nats.contains_key(key) && !self.translated.contains(key) {
+                continue;
+            }
+            // Without any endpoint the flows that there are may as well wait for one.
+            let lost =
+                before.get(key).is_none_or(|before| before.is_empty() || !before.is_subset(keep));
+            if lost && !keep.is_empty() {
+                self.stray.insert(*key);
+            }
+        }
     }
 
     fn release(&mut self, key: Key, rank: &Rank) {
@@ -147,37 +237,146 @@ impl Ledger {
     #[must_use]
     pub fn desired(&self, keys: &BTreeSet<Key>) -> KernelState {
         let mut desired = KernelState::default();
-        if keys.contains(&Key::Base) {
-            desired.base.clone_from(&self.base);
-        }
         for key in keys {
-            let first = self.holders.get(key).and_then(|holders| holders.first());
-            if let Some(claim) = first.and_then(|rank| self.claims.get(&rank.service)) {
-                desired.copy(*key, &claim.state);
+            match key {
+                Key::Base => desired.base.clone_from(&self.base),
+                Key::Flowtable => {
+                    let before = self.known.flowtable.as_ref();
+                    desired.flowtable = self.surface.devices(&self.offload_classes(), before);
+                }
+                Key::Interfaces(selection) => {
+                    let used = |class: &OffloadClass| class.interfaces == Some(*selection);
+                    if self.offload_classes().iter().any(used) {
+                        desired.interfaces.insert(*selection, {
+                            let before = self.known.interfaces.get(selection);
+                            self.surface.taken_by(*selection, before)
+                        });
+                    }
+                }
+                key => {
+                    let first = self.first(key);
+                    first.into_iter().for_each(|claim| desired.copy(*key, &claim.wanted.state));
+                }
             }
         }
         desired
     }
 
+    /// The claim that an object follows. What stands beside a service port follows the port's: the
+    /// register isn't to name what an older service has on nftables.
+    fn first(&self, key: &Key) -> Option<&Claim> {
+        let of = match key {
+            Key::Element(Element::Service(of) | Element::Nat(of) | Element::Member(of, _)) => {
+                &Key::Virtual(*of)
+            }
+            key => key,
+        };
+        let first = self.holders.get(of).and_then(BTreeSet::first);
+        first.and_then(|rank| self.claims.get(&rank.service))
+    }
+
+    /// The classes of offload that services want.
+    #[must_use]
+    pub fn offload_classes(&self) -> BTreeSet<OffloadClass> {
+        let first = OffloadClass { after: NonZeroU32::MIN, interfaces: None };
+        let from = self.holders.range(Key::Chain(Chain::Offload(first))..);
+        let classes = from.map_while(|(key, _)| match key {
+            Key::Chain(Chain::Offload(class)) => Some(*class),
+            _ => None,
+        });
+        classes.collect()
+    }
+
     /// The steps that give these objects their wanted form. A virtual service that somebody else
     /// made is left out, with all that belongs to it.
     pub fn plan(&self, keys: &BTreeSet<Key>, drains: &mut Drains, now: u64) -> Plan {
-        let keys = self.with_company(keys);
+        let keys = self.with_company(keys, drains);
         let known = self.known.only(&keys);
         let mut desired = self.desired(&keys);
         self.leave_foreign(&mut desired);
         drains.hold(&keys, &known, &mut desired, now);
-        diff(&known, &desired)
+        let mut steps = diff(&known, &desired);
+        steps.extend(self.renewal(&steps));
+        steps.extend(self.flows_to_end(&keys, &desired, &steps));
+        steps
+    }
+
+    /// Whether flows that are offloaded may not be after this: those of a service port that never is
+    /// from now on, or between other interfaces, or that IPVS has from now on; all through an interface
+    /// that a selection leaves.
+    fn ends_offload(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::SetNat { from, to, .. } => {
+                let interfaces = |class: OffloadClass| class.interfaces;
+                from.offload.is_some() && from.offload.map(interfaces) != to.offload.map(interfaces)
+            }
+            Operation::RemoveNat { key, from } => {
+                from.offload.is_some() && self.holders.contains_key(&Key::Virtual(*key))
+            }
+            Operation::SetInterfaces { from: Some(from), to, .. } => {
+                let all = self.surface.interfaces();
+                let there = |name: &IfName| all.is_some_and(|all| all.get(name).is_some());
+                from.difference(to).any(there)
+            }
+            _ => false,
+        }
+    }
+
+    /// What ends the offload of flows that shall not be offloaded any more. The others' come back with
+    /// their next packet.
+    fn renewal(&self, steps: &Plan) -> Option<Operation> {
+        let before = self.known.flowtable.as_ref()?;
+        let devices = self.surface.devices(&self.offload_classes(), Some(before))?;
+        let ends = |operation: &Operation| self.ends_offload(operation);
+        if !self.overdue && !steps.operations().iter().any(ends) {
+            return None;
+        }
+        Some(Operation::RenewFlowtable { devices, classes: self.offload_classes() })
+    }
+
+    /// Those of a service port whose virtual service waits for its last flows are not forgotten yet.
+    fn flows_to_end(
+        &self,
+        keys: &BTreeSet<Key>,
+        desired: &KernelState,
+        steps: &Plan,
+    ) -> Vec<Operation> {
+        let left_ipvs = steps.operations().iter().filter_map(|operation| match operation {
+            Operation::RemoveVirtual(key) => Some(*key),
+            _ => None,
+        });
+        let stray = self.stray.iter().filter(|key| {
+            let waits = desired.nats.contains_key(key) && desired.virtuals.contains_key(key);
+            keys.contains(&Key::Virtual(**key)) && !waits
+        });
+        let of: BTreeSet<VirtualKey> = stray.copied().chain(left_ipvs).collect();
+        let keep = |key: VirtualKey| {
+            let claim = self.first(&Key::Virtual(key))?;
+            let keep = claim.wanted.keeps.get(&key)?.clone();
+            let translated = !claim.wanted.state.nats.contains_key(&key);
+            Some(Operation::EndFlows { key, keep, translated })
+        };
+        of.into_iter().filter_map(keep).collect()
     }
 
     /// These objects, and what stands beside those that turned out to be somebody else's: the
-    /// register must not name them, or the next run would take them for ours.
-    fn with_company(&self, keys: &BTreeSet<Key>) -> BTreeSet<Key> {
+    /// register must not name them, or the next run would take them for ours. Also what stands beside
+    /// servers that end at these addresses.
+    fn with_company(&self, keys: &BTreeSet<Key>, drains: &Drains) -> BTreeSet<Key> {
         let foreign = keys.iter().filter_map(|key| match key {
             Key::Virtual(key) if self.foreign.contains(key) => Some(*key),
             _ => None,
         });
-        foreign.flat_map(company).chain(keys.iter().copied()).collect()
+        let addresses: BTreeSet<IpAddr> = keys
+            .iter()
+            .filter_map(|key| match key {
+                Key::Virtual(key) => Some(key.address),
+                Key::Local(address) => Some(*address),
+                _ => None,
+            })
+            .collect();
+        let ending = addresses.into_iter().flat_map(|address| drains.ending_at(address));
+        foreign.chain(ending).flat_map(company).chain(keys.iter().copied()).collect()
     }
 
     fn leave_foreign(&self, desired: &mut KernelState) {
@@ -185,21 +384,27 @@ impl Ledger {
             return;
         }
         desired.virtuals.retain(|key, _| !self.foreign.contains(key));
+        // Translated before it gets there, nothing would reach theirs.
+        desired.nats.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
-            Element::Service(key) => !self.foreign.contains(key),
+            Element::Service(key) | Element::Nat(key) | Element::Member(key, _) => {
+                !self.foreign.contains(key)
+            }
             // It refuses every port that isn't in our register, theirs too.
-            Element::Vip(address) => self.foreign.range(all_at(*address)).next().is_none(),
-            Element::Hairpin(_) => true,
+            Element::Vip(address) => {
+                self.foreign.range(VirtualKey::all_at(*address)).next().is_none()
+            }
+            _ => true,
         });
         desired.locals.retain(|address| {
-            let nothing_theirs = self.foreign.range(all_at(*address)).next().is_none();
+            let nothing_theirs = self.foreign.range(VirtualKey::all_at(*address)).next().is_none();
             nothing_theirs || self.wants_virtual_at(*address)
         });
     }
 
     /// Whether a virtual service at this address is wanted and nobody else's.
     fn wants_virtual_at(&self, address: IpAddr) -> bool {
-        let range = all_at(address);
+        let range = VirtualKey::all_at(address);
         let wanted = self.holders.range(Key::Virtual(*range.start())..=Key::Virtual(*range.end()));
         wanted.into_iter().any(|(key, _)| match key {
             Key::Virtual(key) => !self.foreign.contains(key),
@@ -213,7 +418,19 @@ impl Ledger {
         for (operation, outcome) in plan.operations().iter().zip(outcomes) {
             match outcome {
                 // A step that finds its work done has done its work.
-                Ok(()) => drop(run(&mut self.known, operation)),
+                Ok(()) => {
+                    self.overdue |= self.ends_offload(operation);
+                    match operation {
+                        Operation::EndFlows { key, .. } => drop(self.stray.remove(key)),
+                        Operation::SetNat { key, .. } => drop(self.translated.remove(key)),
+                        Operation::RemoveNat { key, .. } => drop(self.translated.insert(*key)),
+                        Operation::RenewFlowtable { .. } | Operation::RemoveFlowtable => {
+                            self.overdue = false;
+                        }
+                        _ => {}
+                    }
+                    drop(run(&mut self.known, operation));
+                }
                 Err(refusal) => {
                     if refusal.kind == RefusalKind::Foreign {
                         self.foreign.extend(operation.virtual_key());
@@ -232,7 +449,7 @@ impl Ledger {
         let before = std::mem::replace(&mut self.known, seen.ours);
         let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
         let mut differing: BTreeSet<Key> =
-            keys.into_iter().filter(|key| differs(*key, &before, &self.known)).collect();
+            keys.into_iter().filter(|key| !self.known.agrees_on(*key, &before)).collect();
         self.moved = differing.len();
         let others = foreign.symmetric_difference(&self.foreign).copied().flat_map(company);
         differing.extend(others);
@@ -240,12 +457,14 @@ impl Ledger {
     }
 
     /// The same for a look at our table alone: the rest stays as it was known.
-    pub fn observed_table(&mut self, seen: TableObservation) -> BTreeSet<Key> {
-        let base = std::mem::replace(&mut self.known.base, seen.base);
-        let elements = std::mem::replace(&mut self.known.elements, seen.elements);
-        let base = (base != self.known.base).then_some(Key::Base);
-        let moved = elements.symmetric_difference(&self.known.elements);
-        let differing: BTreeSet<Key> = moved.copied().map(Key::Element).chain(base).collect();
+    pub fn observed_table(&mut self, seen: KernelState) -> BTreeSet<Key> {
+        let known = std::mem::take(&mut self.known);
+        let before = KernelState::default().with_table_of(known.clone());
+        self.known = known.with_table_of(seen);
+        let table = KernelState::default().with_table_of(self.known.clone());
+        let keys: BTreeSet<Key> = before.keys().chain(table.keys()).collect();
+        let differing: BTreeSet<Key> =
+            keys.into_iter().filter(|key| !table.agrees_on(*key, &before)).collect();
         self.moved = differing.len();
         differing
     }
@@ -270,19 +489,9 @@ fn company(key: VirtualKey) -> [Key; 4] {
     [Key::Virtual(key), Key::Local(key.address), beside[0], beside[1]]
 }
 
-/// Every virtual service that there can be at an address.
-fn all_at(address: IpAddr) -> RangeInclusive<VirtualKey> {
-    let key = |protocol, port| VirtualKey { address, protocol, port: Port(port) };
-    key(Protocol::Tcp, NonZeroU16::MIN)..=key(Protocol::Sctp, NonZeroU16::MAX)
-}
-
-fn differs(key: Key, a: &KernelState, b: &KernelState) -> bool {
-    match key {
-        Key::Base => a.base != b.base,
-        Key::Virtual(key) => a.virtuals.get(&key) != b.virtuals.get(&key),
-        Key::Local(address) => a.locals.contains(&address) != b.locals.contains(&address),
-        Key::Element(element) => a.elements.contains(&element) != b.elements.contains(&element),
-    }
+/// What a class of offload rests on.
+fn beneath(class: OffloadClass) -> impl Iterator<Item = Key> {
+    class.interfaces.map(Key::Interfaces).into_iter().chain([Key::Flowtable])
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Steps from one kernel state to another, as values: printed, checked, then run. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use crate::state::{Balance, Base, Element, Key, VirtualKey, Weight};
+use crate::interfaces::Digest;
+use crate::state::{
+    Balance, Base, Chain, Devices, Element, Key, Nat, OffloadClass, VirtualKey, Weight,
+};
 
 /// One thing to do to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,8 +19,44 @@ pub enum Operation {
     SetBase(Base),
     /// Remove the table and all that is in it.
     RemoveBase,
+    /// Make the flowtable, or give it these devices; flows that are offloaded stay so, but for
+    /// those of devices that leave.
+    SetFlowtable {
+        /// The devices that it has; `None` where there is no flowtable.
+        from: Option<Devices>,
+        /// Those that it shall have.
+        to: Devices,
+    },
+    /// Give a selection of interfaces these.
+    SetInterfaces {
+        /// The selection.
+        selection: Digest,
+        /// The interfaces that it has; `None` where there is no such set.
+        from: Option<Devices>,
+        /// Those that it shall have.
+        to: Devices,
+    },
+    /// Make a chain that services share.
+    AddChain(Chain),
     /// Put an element into its set.
     AddElement(Element),
+    /// Have nftables carry a service port like this, all at once.
+    SetNat {
+        /// Its name.
+        key: VirtualKey,
+        /// As it is; empty where nftables doesn't carry it.
+        from: Nat,
+        /// As it shall be.
+        to: Nat,
+    },
+    /// Put another flowtable in the place of this one: flows that were offloaded go back to the
+    /// slow path, and on.
+    RenewFlowtable {
+        /// Its devices.
+        devices: Devices,
+        /// The classes whose chains lead to it.
+        classes: BTreeSet<OffloadClass>,
+    },
     /// Make a virtual service, without destinations.
     AddVirtual(VirtualKey, Balance),
     /// Change how a virtual service balances; its connections stay.
@@ -33,8 +73,31 @@ pub enum Operation {
     RemoveDestination(VirtualKey, SocketAddr),
     /// Take a virtual service away with its destinations; its connections end.
     RemoveVirtual(VirtualKey),
+    /// Have nftables carry a service port no longer; its connections run on.
+    RemoveNat {
+        /// Its name.
+        key: VirtualKey,
+        /// As it is.
+        from: Nat,
+    },
     /// Take an element out of its set.
     RemoveElement(Element),
+    /// Remove a chain that no service has a share in any more.
+    RemoveChain(Chain),
+    /// Remove the set of a selection of interfaces.
+    RemoveInterfaces(Digest),
+    /// Remove the flowtable: offload ends, connections run on.
+    RemoveFlowtable,
+    /// Forget the flows of a service port that go elsewhere than to these endpoints: their next
+    /// packet is balanced anew. For UDP, whose flows have no end of their own.
+    EndFlows {
+        /// The service port.
+        key: VirtualKey,
+        /// Endpoints whose flows stay.
+        keep: BTreeSet<SocketAddr>,
+        /// Only those that nftables translated: IPVS sees to its own.
+        translated: bool,
+    },
 }
 
 impl Operation {
@@ -47,14 +110,20 @@ impl Operation {
         match self {
             Self::SetBase(_) => Stage::SetBase,
             Self::RemoveBase => Stage::RemoveBase,
-            Self::AddElement(_) => Stage::AddElements,
+            Self::SetFlowtable { .. } | Self::SetInterfaces { .. } => Stage::Interfaces,
+            Self::AddChain(_) => Stage::AddChains,
+            Self::AddElement(_) | Self::SetNat { .. } => Stage::AddElements,
+            Self::RenewFlowtable { .. } => Stage::RenewFlowtable,
             Self::AddVirtual(..) | Self::SetVirtual(..) => Stage::Virtuals,
             Self::AddDestination(..) | Self::SetDestination(..) => Stage::Destinations,
             Self::AddLocal(_) => Stage::AddLocals,
             Self::RemoveLocal(_) => Stage::RemoveLocals,
             Self::RemoveDestination(..) => Stage::RemoveDestinations,
             Self::RemoveVirtual(_) => Stage::RemoveVirtuals,
-            Self::RemoveElement(_) => Stage::RemoveElements,
+            Self::RemoveElement(_) | Self::RemoveNat { .. } => Stage::RemoveElements,
+            Self::RemoveChain(_) => Stage::RemoveChains,
+            Self::RemoveInterfaces(_) | Self::RemoveFlowtable => Stage::RemoveInterfaces,
+            Self::EndFlows { .. } => Stage::EndFlows,
         }
     }
 
@@ -65,7 +134,17 @@ impl Operation {
             Self::SetBase(_) | Self::RemoveBase => Key::Base,
             Self::AddElement(element) | Self::RemoveElement(element) => Key::Element(*element),
             Self::AddLocal(address) | Self::RemoveLocal(address) => Key::Local(*address),
-            Self::AddVirtual(key, _)
+            Self::AddChain(chain) | Self::RemoveChain(chain) => Key::Chain(*chain),
+            Self::SetFlowtable { .. } | Self::RenewFlowtable { .. } | Self::RemoveFlowtable => {
+                Key::Flowtable
+            }
+            Self::SetInterfaces { selection, .. } | Self::RemoveInterfaces(selection) => {
+                Key::Interfaces(*selection)
+            }
+            Self::SetNat { key, .. }
+            | Self::RemoveNat { key, .. }
+            | Self::EndFlows { key, .. }
+            | Self::AddVirtual(key, _)
             | Self::SetVirtual(key, _)
             | Self::AddDestination(key, ..)
             | Self::SetDestination(key, ..)
@@ -79,7 +158,7 @@ impl Operation {
     pub fn virtual_key(&self) -> Option<VirtualKey> {
         match self.key() {
             Key::Virtual(key) => Some(key),
-            Key::Base | Key::Local(_) | Key::Element(_) => None,
+            _ => None,
         }
     }
 
@@ -104,6 +183,16 @@ impl Operation {
             Self::RemoveDestination(..) => "remove_destination",
             Self::RemoveVirtual(_) => "remove_virtual",
             Self::RemoveElement(_) => "remove_element",
+            Self::SetFlowtable { .. } => "set_flowtable",
+            Self::SetInterfaces { .. } => "set_interfaces",
+            Self::AddChain(_) => "add_chain",
+            Self::SetNat { .. } => "set_nat",
+            Self::RenewFlowtable { .. } => "renew_flowtable",
+            Self::RemoveNat { .. } => "remove_nat",
+            Self::RemoveChain(_) => "remove_chain",
+            Self::RemoveInterfaces(_) => "remove_interfaces",
+            Self::RemoveFlowtable => "remove_flowtable",
+            Self::EndFlows { .. } => "end_flows",
         }
     }
 }
@@ -127,16 +216,52 @@ impl fmt::Display for Operation {
             Self::RemoveDestination(key, to) => write!(f, "remove destination {key} -> {to}"),
             Self::RemoveVirtual(key) => write!(f, "remove virtual {key}"),
             Self::RemoveElement(element) => write!(f, "remove element {element}"),
+            Self::SetFlowtable { from, to } => {
+                f.write_str("set flowtable")?;
+                changes(f, from.as_ref(), to)
+            }
+            Self::SetInterfaces { selection, from, to } => {
+                write!(f, "set interfaces {selection}")?;
+                changes(f, from.as_ref(), to)
+            }
+            Self::AddChain(chain) => write!(f, "add chain {chain}"),
+            Self::SetNat { key, to, .. } => write!(f, "set nat {key} {to}"),
+            Self::RenewFlowtable { .. } => f.write_str("renew flowtable"),
+            Self::RemoveNat { key, .. } => write!(f, "remove nat {key}"),
+            Self::RemoveChain(chain) => write!(f, "remove chain {chain}"),
+            Self::RemoveInterfaces(selection) => write!(f, "remove interfaces {selection}"),
+            Self::RemoveFlowtable => f.write_str("remove flowtable"),
+            Self::EndFlows { key, keep, translated } => {
+                let which = if *translated { "translated flows" } else { "flows" };
+                write!(f, "end {which} {key} but to")?;
+                keep.iter().try_for_each(|to| write!(f, " {to}"))
+            }
         }
     }
 }
 
+/// What is added to a list and what is taken off it: ` +eth0 -veth1`.
+fn changes(f: &mut fmt::Formatter<'_>, from: Option<&Devices>, to: &Devices) -> fmt::Result {
+    let none = Devices::new();
+    let from = from.unwrap_or(&none);
+    to.difference(from).try_for_each(|name| write!(f, " +{name}"))?;
+    from.difference(to).try_for_each(|name| write!(f, " -{name}"))
+}
+
 /// The stages of a plan, in the order in which they run. Within a stage the order has no meaning,
 /// but that servers are quiesced (weight 0) after those that take over from them.
+///
+/// A service port that moves from IPVS to nftables is balanced by nftables from
+/// [`AddElements`](Self::AddElements) on, and IPVS's part goes afterwards; one that moves the other
+/// way is whole in IPVS before [`RemoveElements`](Self::RemoveElements).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// The table is there before its elements.
     SetBase,
+    /// The flowtable and sets of interfaces are there before chains that name them.
+    Interfaces,
+    /// Chains are there before elements that lead to them.
+    AddChains,
     /// The register is written before what it registers.
     AddElements,
     /// Virtual services made or changed.
@@ -153,6 +278,14 @@ pub enum Stage {
     RemoveVirtuals,
     /// The register is cleared after what it registered.
     RemoveElements,
+    /// Chains that nothing leads to any more.
+    RemoveChains,
+    /// A service whose flows shall no longer be offloaded is out of the maps by now.
+    RenewFlowtable,
+    /// What chains named goes after them.
+    RemoveInterfaces,
+    /// Flows are balanced anew by what holds now.
+    EndFlows,
     /// The table goes last.
     RemoveBase,
 }
@@ -171,6 +304,12 @@ impl Plan {
     pub fn new(mut operations: Vec<Operation>) -> Self {
         operations.sort_by_key(|it| (it.stage(), it.quiesces()));
         Self { operations }
+    }
+
+    /// Adds operations, each in its stage.
+    pub fn extend(&mut self, more: impl IntoIterator<Item = Operation>) {
+        let operations = std::mem::take(&mut self.operations);
+        *self = Self::new(operations.into_iter().chain(more).collect());
     }
 
     /// The operations, in order.

@@ -3,16 +3,22 @@
 //! Everything in it is keyed by what the kernel itself calls an object by, so that two states can
 //! be compared without asking whose service an object serves.
 
+mod nat;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Scheduler, SchedulerFlags};
+use crate::interfaces::{Digest, IfName};
 use crate::net::{Family, Port, Protocol};
+
+pub use nat::{Chain, Class, Memory, Nat, OffloadClass, Pick, Slots};
 
 /// What IPVS calls a virtual service by: `struct ip_vs_service_user` in `linux/ip_vs.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +29,15 @@ pub struct VirtualKey {
     pub protocol: Protocol,
     /// The virtual port.
     pub port: Port,
+}
+
+impl VirtualKey {
+    /// Every name that there can be at an address.
+    #[must_use]
+    pub fn all_at(address: IpAddr) -> RangeInclusive<Self> {
+        let key = |protocol, port| Self { address, protocol, port: Port(port) };
+        key(Protocol::Tcp, NonZeroU16::MIN)..=key(Protocol::Sctp, NonZeroU16::MAX)
+    }
 }
 
 impl fmt::Display for VirtualKey {
@@ -88,6 +103,12 @@ pub enum Element {
     Vip(IpAddr),
     /// An endpoint on this node, which may be balanced to itself.
     Hairpin(IpAddr),
+    /// A service port that nftables carries: whose sources may be masqueraded.
+    Nat(VirtualKey),
+    /// An endpoint to which an affinity of a service port on nftables may lead.
+    Member(VirtualKey, SocketAddr),
+    /// An address that isn't weir's to serve and is in use all the same.
+    Allocated(IpAddr),
 }
 
 impl Element {
@@ -95,8 +116,8 @@ impl Element {
     #[must_use]
     pub fn family(&self) -> Family {
         Family::of(match self {
-            Self::Service(key) => key.address,
-            Self::Vip(address) | Self::Hairpin(address) => *address,
+            Self::Service(key) | Self::Nat(key) | Self::Member(key, _) => key.address,
+            Self::Vip(address) | Self::Hairpin(address) | Self::Allocated(address) => *address,
         })
     }
 }
@@ -107,6 +128,9 @@ impl fmt::Display for Element {
             Self::Service(key) => write!(f, "services {key}"),
             Self::Vip(address) => write!(f, "vips {address}"),
             Self::Hairpin(address) => write!(f, "hairpin {address}"),
+            Self::Nat(key) => write!(f, "nat {key}"),
+            Self::Member(key, to) => write!(f, "members {key} -> {to}"),
+            Self::Allocated(address) => write!(f, "allocated {address}"),
         }
     }
 }
@@ -120,6 +144,10 @@ pub struct Base {
     /// Addresses of pods: what comes from elsewhere is masqueraded. `None` knows no pods and
     /// masquerades nothing but hairpin traffic.
     pub pods: Option<BTreeSet<IpNet>>,
+    /// Ranges that service addresses come from: packets to one that nobody has are dropped. Empty
+    /// where they aren't known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ranges: BTreeSet<IpNet>,
 }
 
 impl fmt::Display for Base {
@@ -131,7 +159,11 @@ impl fmt::Display for Base {
                 f.write_str("masquerade outside")?;
                 pods.iter().try_for_each(|range| write!(f, " {range}"))
             }
+        }?;
+        if !self.ranges.is_empty() {
+            f.write_str(", drop unused of")?;
         }
+        self.ranges.iter().try_for_each(|range| write!(f, " {range}"))
     }
 }
 
@@ -140,12 +172,19 @@ impl fmt::Display for Base {
 pub enum Key {
     /// The table with what belongs to no service.
     Base,
-    /// A virtual service with all its destinations.
+    /// A service port, on either dataplane: a virtual service with all its destinations, or its
+    /// elements in the maps of nftables.
     Virtual(VirtualKey),
     /// An address that is local by a route of ours (or by an address on our dummy device).
     Local(IpAddr),
     /// An element of a set.
     Element(Element),
+    /// A chain that services share.
+    Chain(Chain),
+    /// The flowtable and its devices.
+    Flowtable,
+    /// The set of interfaces that a selection takes.
+    Interfaces(Digest),
 }
 
 impl fmt::Display for Key {
@@ -155,6 +194,9 @@ impl fmt::Display for Key {
             Self::Virtual(key) => write!(f, "virtual {key}"),
             Self::Local(address) => write!(f, "local {address}"),
             Self::Element(element) => write!(f, "element {element}"),
+            Self::Chain(chain) => write!(f, "chain {chain}"),
+            Self::Flowtable => f.write_str("flowtable"),
+            Self::Interfaces(selection) => write!(f, "interfaces {selection}"),
         }
     }
 }
@@ -172,7 +214,22 @@ pub struct KernelState {
     pub locals: BTreeSet<IpAddr>,
     /// Elements of our sets.
     pub elements: BTreeSet<Element>,
+    /// Service ports that nftables carries.
+    #[serde(with = "pairs", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub nats: BTreeMap<VirtualKey, Nat>,
+    /// Chains that services share.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub chains: BTreeSet<Chain>,
+    /// Devices of the flowtable; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flowtable: Option<Devices>,
+    /// The interfaces that each selection takes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub interfaces: BTreeMap<Digest, Devices>,
 }
+
+/// Names of network devices.
+pub type Devices = BTreeSet<IfName>;
 
 impl KernelState {
     /// Whether it holds nothing.
@@ -184,9 +241,15 @@ impl KernelState {
     /// The names of all that it holds.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         let base = self.base.iter().map(|_| Key::Base);
-        let virtuals = self.virtuals.keys().copied().map(Key::Virtual);
-        let locals = self.locals.iter().copied().map(Key::Local);
-        base.chain(virtuals).chain(locals).chain(self.elements.iter().copied().map(Key::Element))
+        let flowtable = self.flowtable.iter().map(|_| Key::Flowtable);
+        let on_ipvs = self.virtuals.keys().copied();
+        let on_nftables = self.nats.keys().filter(|key| !self.virtuals.contains_key(key)).copied();
+        base.chain(flowtable)
+            .chain(on_ipvs.chain(on_nftables).map(Key::Virtual))
+            .chain(self.locals.iter().copied().map(Key::Local))
+            .chain(self.elements.iter().copied().map(Key::Element))
+            .chain(self.chains.iter().copied().map(Key::Chain))
+            .chain(self.interfaces.keys().copied().map(Key::Interfaces))
     }
 
     /// A copy of only those objects that `keys` name.
@@ -204,13 +267,47 @@ impl KernelState {
         match key {
             Key::Base => self.base.clone_from(&from.base),
             Key::Virtual(key) => {
-                if let Some(service) = from.virtuals.get(&key) {
-                    self.virtuals.insert(key, service.clone());
-                }
+                let service = from.virtuals.get(&key).map(|it| (key, it.clone()));
+                self.virtuals.extend(service);
+                self.nats.extend(from.nats.get(&key).map(|it| (key, it.clone())));
             }
             Key::Local(address) => self.locals.extend(from.locals.get(&address)),
             Key::Element(element) => self.elements.extend(from.elements.get(&element)),
+            Key::Chain(chain) => self.chains.extend(from.chains.get(&chain)),
+            Key::Flowtable => self.flowtable.clone_from(&from.flowtable),
+            Key::Interfaces(selection) => {
+                let names = from.interfaces.get(&selection).map(|it| (selection, it.clone()));
+                self.interfaces.extend(names);
+            }
         }
+    }
+
+    /// Whether the object of this name is the same in both; or is in neither.
+    #[must_use]
+    pub fn agrees_on(&self, key: Key, with: &Self) -> bool {
+        match key {
+            Key::Base => self.base == with.base,
+            Key::Virtual(key) => {
+                self.virtuals.get(&key) == with.virtuals.get(&key)
+                    && self.nats.get(&key) == with.nats.get(&key)
+            }
+            Key::Local(address) => self.locals.contains(&address) == with.locals.contains(&address),
+            Key::Element(element) => {
+                self.elements.contains(&element) == with.elements.contains(&element)
+            }
+            Key::Chain(chain) => self.chains.contains(&chain) == with.chains.contains(&chain),
+            Key::Flowtable => self.flowtable == with.flowtable,
+            Key::Interfaces(selection) => {
+                self.interfaces.get(&selection) == with.interfaces.get(&selection)
+            }
+        }
+    }
+
+    /// The same, with all that is in weir's table taken from `table`.
+    #[must_use]
+    pub fn with_table_of(self, table: Self) -> Self {
+        let Self { virtuals, locals, .. } = self;
+        Self { virtuals, locals, ..table }
     }
 }
 
@@ -220,18 +317,18 @@ mod pairs {
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{Virtual, VirtualKey};
+    use super::VirtualKey;
 
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<VirtualKey, Virtual>,
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        map: &BTreeMap<VirtualKey, T>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         map.iter().collect::<Vec<_>>().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<BTreeMap<VirtualKey, Virtual>, D::Error> {
-        Vec::<(VirtualKey, Virtual)>::deserialize(from).map(|list| list.into_iter().collect())
+    ) -> Result<BTreeMap<VirtualKey, T>, D::Error> {
+        Vec::<(VirtualKey, T)>::deserialize(from).map(|list| list.into_iter().collect())
     }
 }

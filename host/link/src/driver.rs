@@ -10,11 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::watch;
 
-use crate::error::Error;
 use crate::event::Event;
 use crate::event_socket::{EventSocket, News};
 use crate::links::Links;
-use crate::view::Snapshot;
 use crate::watcher::{Counters, Feed, NodeState, Options};
 use crate::wire::{Malformed, Messages};
 
@@ -178,7 +176,7 @@ impl Driver {
     }
 
     fn resync(&mut self) -> bool {
-        let dumped = self.dump();
+        let dumped = self.links.snapshot();
         self.counters.dumps = self.links.traffic().dumps;
         match dumped {
             Ok(snapshot) => {
@@ -197,14 +195,6 @@ impl Driver {
                 false
             }
         }
-    }
-
-    fn dump(&mut self) -> Result<Snapshot, Error> {
-        Ok(Snapshot {
-            links: self.links.dump_links()?,
-            addresses: self.links.dump_addresses()?,
-            default_routes: self.links.dump_default_routes()?,
-        })
     }
 
     /// Waits for news, the end of `at_most`, or the order to stop, which is `true`.

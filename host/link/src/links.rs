@@ -16,6 +16,7 @@ use crate::local_addresses::LocalAddresses;
 use crate::name::{Family, LinkIndex, LinkName};
 use crate::op::{Change, Op};
 use crate::requests::{Requests, Traffic};
+use crate::view::Snapshot;
 use crate::vip::{self, Existing, VipRoute};
 use crate::wire::{Malformed, Message};
 
@@ -126,6 +127,18 @@ impl Links {
         )?;
         let missing = Malformed::new("link", "not in the kernel's answer");
         found.map(|message| message.link).ok_or(Failure::Malformed(missing))
+    }
+
+    /// All that a [`NodeView`](crate::NodeView) is made of.
+    ///
+    /// # Errors
+    /// As the dumps.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
+        Ok(Snapshot {
+            links: self.dump_links()?,
+            addresses: self.dump_addresses()?,
+            default_routes: self.dump_default_routes()?,
+        })
     }
 
     /// All links.

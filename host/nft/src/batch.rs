@@ -90,6 +90,8 @@ pub enum Op {
     },
     /// Make a flowtable, or add devices to it.
     AddFlowtable(Flowtable),
+    /// Take devices off a flowtable; ENOENT if it lacks one.
+    DeleteDevices(Flowtable),
     /// Remove a flowtable; EBUSY while a rule uses it.
     DeleteFlowtable(Name),
 }
@@ -238,6 +240,11 @@ impl Batch {
         self.push(Op::AddFlowtable(flowtable))
     }
 
+    /// [`Op::DeleteDevices`]
+    pub fn delete_devices(&mut self, flowtable: Flowtable) -> &mut Self {
+        self.push(Op::DeleteDevices(flowtable))
+    }
+
     /// [`Op::DeleteFlowtable`]
     pub fn delete_flowtable(&mut self, flowtable: &Name) -> &mut Self {
         self.push(Op::DeleteFlowtable(flowtable.clone()))
@@ -303,6 +310,7 @@ impl fmt::Display for Line<'_> {
             Op::CreateElements { set, .. } => write!(f, "create element {table} {}", set.name),
             Op::DeleteElements { set, .. } => write!(f, "delete element {table} {}", set.name),
             Op::AddFlowtable(flowtable) => write!(f, "add flowtable {table} {flowtable}"),
+            Op::DeleteDevices(flowtable) => write!(f, "delete flowtable {table} {flowtable}"),
             Op::DeleteFlowtable(name) => write!(f, "delete flowtable {table} {name}"),
         }
     }

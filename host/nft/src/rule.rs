@@ -222,8 +222,14 @@ impl Rule {
     /// Too many for the registers leave an instruction that no batch accepts, so that the
     /// builder needs no `Result` at each step.
     #[must_use]
-    pub fn load(mut self, fields: &[Field]) -> Self {
-        match field_load_all(fields, Reg::FIRST) {
+    pub fn load(self, fields: &[Field]) -> Self {
+        self.load_at(fields, 0)
+    }
+
+    /// The same from the register `slot` places after the first on.
+    #[must_use]
+    pub fn load_at(mut self, fields: &[Field], slot: u8) -> Self {
+        match Reg::new(slot).and_then(|first| field_load_all(fields, first)) {
             Some((exprs, _)) => self.exprs.extend(exprs),
             None => {
                 self.exprs.push(Expr::Other { name: "too many fields for the registers".into() });

@@ -20,6 +20,16 @@ pub trait Nftables {
     /// As [`ObserveError`] says.
     fn observe(&mut self, table: &Table) -> Result<Option<TableState>, ObserveError>;
 
+    /// Reads the elements of one set or map, sorted; `None` when there is no such set.
+    ///
+    /// # Errors
+    /// As [`ObserveError`] says.
+    fn elements(
+        &mut self,
+        table: &Table,
+        set: &Arc<Set>,
+    ) -> Result<Option<Vec<Element>>, ObserveError>;
+
     /// The number of the rule set's last change, of any table.
     ///
     /// # Errors
@@ -67,6 +77,7 @@ pub struct RuleState {
 pub struct SetState {
     /// The set, as comparable with one that was written.
     pub set: Arc<Set>,
-    /// Its elements, sorted.
+    /// Its elements, sorted; of a dynamic set none, since rules write these: see
+    /// [`Nftables::elements`].
     pub elements: Vec<Element>,
 }

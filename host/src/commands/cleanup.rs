@@ -54,11 +54,18 @@ fn removal(ours: &KernelState, table: bool, keep_ipvs: bool) -> Plan {
     if keep_ipvs {
         kept.clone_from(ours);
         kept.elements.retain(|element| matches!(element, weir_core::state::Element::Service(_)));
+        kept.nats.clear();
+        kept.chains.clear();
+        kept.interfaces.clear();
+        kept.flowtable = None;
+        kept.locals.retain(|address| kept.virtuals.keys().any(|key| key.address == *address));
     }
     let mut steps = weir_core::diff::diff(ours, &kept).operations().to_vec();
     if !keep_ipvs {
         // The table goes with all its elements, whatever somebody made of it.
-        steps.retain(|it| !matches!(it, Operation::RemoveElement(_) | Operation::RemoveBase));
+        let stays =
+            |it: &Operation| it.virtual_key().is_some() || matches!(it, Operation::RemoveLocal(_));
+        steps.retain(|it| stays(it) && !matches!(it, Operation::RemoveNat { .. }));
         steps.extend(table.then_some(Operation::RemoveBase));
     }
     Plan::new(steps)

@@ -8,7 +8,7 @@ use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel};
 use weir_core::model::{Change, Model, Touched};
 use weir_core::net::ObjectName;
-use weir_core::plan::Plan;
+use weir_core::plan::{Operation, Plan};
 use weir_core::seen::FirstSeen;
 use weir_core::sight::{self, Beside, view_of};
 use weir_core::view::{KernelAbilities, ServiceView};
@@ -20,7 +20,7 @@ use crate::base::base;
 use crate::config::Config;
 use crate::drive::millis;
 use crate::keep::Keep;
-use crate::kernel::{LinuxKernel, doctor, processors};
+use crate::kernel::{LinuxKernel, doctor, interfaces, processors};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::explain::{Explanation, explain as explained};
@@ -36,10 +36,18 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
         }
         Against::Kernel => {
             let mut kernel = LinuxKernel::open(app::how(&config))?;
-            let abilities = doctor::abilities(kernel.has_ipvs());
+            let abilities = doctor::abilities(kernel.has_ipvs(), &kernel.probe());
             kernel.expect(base(&config, &model(&config)?));
             let looked = FakeKernel::seen(kernel.observe()?);
-            reconciler(&config, looked, abilities, Kept::ByTheDaemon)?.turn(millis())?.plan
+            let node = interfaces::look().context("look at the node's interfaces")?;
+            let mut all = reconciler(&config, looked, abilities, Kept::ByTheDaemon)?;
+            all.set_interfaces(&interfaces::interfaces(&node));
+            all.set_ways_out(interfaces::ways_out(&node));
+            let plan = all.turn(millis())?.plan;
+            // Which flows a running daemon has looked at nobody here knows.
+            let written =
+                plan.operations().iter().filter(|it| !matches!(it, Operation::EndFlows { .. }));
+            Plan::new(written.cloned().collect())
         }
     };
     show(&plan, args.output)?;
@@ -89,9 +97,11 @@ pub(super) fn views(folder: &Path) -> Result<Vec<ServiceView>> {
 /// A kernel with everything: what a plan against an empty kernel is made for.
 fn assumed() -> KernelAbilities {
     let all = weir_core::decision::Scheduler::ALL.into_iter().filter(|s| s.on_ipvs());
+    let nftables = weir_core::decision::Scheduler::ALL.into_iter().filter(|s| s.on_nftables());
     KernelAbilities {
         ipvs_schedulers: all.map(|s| s.to_string()).collect(),
-        dataplanes: vec!["ipvs".to_owned()],
+        nftables_schedulers: nftables.map(|s| s.to_string()).collect(),
+        dataplanes: ["ipvs", "nftables"].map(str::to_owned).into(),
         flowtable: true,
         ..KernelAbilities::default()
     }

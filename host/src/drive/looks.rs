@@ -63,6 +63,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
+    pub(super) fn count_flows(&mut self) {
+        self.next_count = Instant::now() + self.config.offload.count_flows.get();
+        if let Err(error) = self.all.count_flows() {
+            tracing::warn!(error = words(&error), "offloaded flows can't be counted");
+        }
+    }
+
     pub(super) fn check_drains(&mut self) {
         self.next_drains = Instant::now() + self.config.drain.interval.get();
         if let Err(error) = self.all.check_drains(millis()) {

@@ -3,9 +3,10 @@
 use std::sync::mpsc::Sender;
 
 use weir_core::model::{Change, Touched};
-use weir_link::{NodeState, Sources};
+use weir_link::{NodeState, NodeView, Sources};
 
 use crate::base::base;
+use crate::kernel::interfaces::{interfaces, ways_out};
 use crate::watch;
 
 use super::{Drive, Machine, Reloads, millis, seconds};
@@ -28,9 +29,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     fn take_changes(&mut self, changes: Vec<Change>) {
         let shows_node = changes.iter().any(|c| matches!(c, Change::Node(_) | Change::NodeGone(_)));
+        let ranges = changes
+            .iter()
+            .any(|c| matches!(c, Change::ServiceCidr(_) | Change::ServiceCidrGone(_)));
         self.all.fold(changes, millis() / 1000);
         if shows_node {
             self.node_changed();
+        } else if ranges {
+            self.set_base();
         }
         // What touches nothing waits for nothing: no turn would come and say that it is done.
         if self.all.has_work() {
@@ -82,7 +88,34 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tracing::info!(?sources, "node to service: the source address changed");
             self.repoint();
         }
+        if state.current {
+            self.oriented = true;
+            self.take_interfaces(&state.view);
+        }
         self.addresses = Some(state);
+    }
+
+    /// A burst of interfaces is written at once: when the least time between syncs has passed.
+    fn take_interfaces(&mut self, view: &NodeView) {
+        self.all.set_ways_out(ways_out(view));
+        let changes = self.all.set_interfaces(&interfaces(view));
+        if !changes.is_empty() {
+            tracing::info!(%changes, "interfaces that may take part in offload changed");
+            for bad in self.all.bad_groups() {
+                tracing::warn!(%bad, "a policy's answer is set aside");
+            }
+        }
+        if self.all.has_work() {
+            self.queued();
+        }
+    }
+
+    /// Policies that changed may sort the interfaces in another way.
+    fn sort_interfaces_again(&mut self) {
+        self.all.forget_groups();
+        if let Some(state) = self.addresses.take() {
+            self.take_addresses(state);
+        }
     }
 
     /// What a look found may say an old source, and what was refused once is tried again.
@@ -100,6 +133,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn refresh_policies(&mut self) {
         if self.all.policies.refresh() {
             self.all.touch(Touched::all());
+            self.sort_interfaces_again();
             self.queued();
         }
     }

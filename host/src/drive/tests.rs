@@ -4,15 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use weir_core::compile::PortKey;
-use weir_core::decision::Scheduler;
+use weir_core::decision::{Offload, Scheduler};
 use weir_core::kernel::{
-    FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, TableObservation,
-    Traffic,
+    FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Traffic,
 };
 use weir_core::model::{Change, Model, Namespace};
 use weir_core::net::ObjectName;
 use weir_core::plan::{Operation, Plan};
-use weir_core::state::{Base, VirtualKey};
+use weir_core::state::{Base, KernelState, VirtualKey};
 use weir_core::view::KernelAbilities;
 use weir_policy_host::PolicyStats;
 
@@ -51,7 +50,7 @@ impl Kernel for Node {
         self.see(seen)
     }
 
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+    fn observe_table(&mut self) -> Result<KernelState, ObserveError> {
         self.looks_at_table += 1;
         let seen = self.kernel.observe_table()?;
         self.moved &= self.blind;
@@ -71,6 +70,13 @@ impl Kernel for Node {
 
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
         self.kernel.traffic(of)
+    }
+
+    fn offloaded(
+        &mut self,
+        of: &BTreeSet<VirtualKey>,
+    ) -> Result<BTreeMap<VirtualKey, u64>, ObserveError> {
+        self.kernel.offloaded(of)
     }
 }
 
@@ -130,8 +136,13 @@ struct Subject {
 
 /// A loop that has been told nothing yet, on a node whose kernel holds this.
 fn start(kernel: FakeKernel) -> Subject {
-    let defaults =
-        Defaults { dataplane: None, scheduler: Scheduler::Rr, proxy_name: None, cpus: 2 };
+    let defaults = Defaults {
+        dataplane: None,
+        scheduler: Scheduler::Rr,
+        offload: Offload::Never,
+        proxy_name: None,
+        cpus: 2,
+    };
     let abilities =
         KernelAbilities { ipvs_schedulers: vec!["rr".to_owned()], ..KernelAbilities::default() };
     let node = Node { kernel, ..Node::default() };
@@ -150,7 +161,8 @@ fn start(kernel: FakeKernel) -> Subject {
         count.fetch_add(1, Ordering::Relaxed);
         true
     });
-    let drive = Drive::new(all, config, shared, keep, Vec::new(), rescan);
+    let mut drive = Drive::new(all, config, shared, keep, Vec::new(), rescan);
+    drive.oriented = true;
     Subject { drive, rescans, _dir: dir }
 }
 
@@ -162,6 +174,36 @@ fn running(objects: Vec<Change>) -> Subject {
     it.wake();
     assert!(it.drive.last.is_some(), "the first turn came");
     it
+}
+
+#[test]
+fn the_first_turn_waits_for_the_node_s_interfaces() {
+    let mut it = start(FakeKernel::default());
+    it.drive.oriented = false;
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    assert!(it.drive.last.is_none(), "a flowtable without devices would end all offload");
+    assert_eq!(it.drive.next_wake(), it.drive.started + ORIENTATION);
+    it.drive.take(Command::Node(Box::new(NodeState {
+        view: weir_link::NodeView::default(),
+        feed: weir_link::Feed::Events,
+        current: true,
+        counters: weir_link::Counters::default(),
+    })));
+    it.wake();
+    assert!(it.drive.last.is_some());
+}
+
+#[test]
+fn a_node_that_can_not_be_looked_at_is_served_all_the_same() {
+    let mut it = start(FakeKernel::default());
+    it.drive.oriented = false;
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.drive.started -= ORIENTATION;
+    it.wake();
+    assert!(it.drive.last.is_some());
 }
 
 impl Subject {

@@ -68,6 +68,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for conflict in &turn.conflicts {
             tracing::warn!(key = %conflict.key, winner = %conflict.winner, loser = %conflict.loser, "two services want one address and port");
         }
+        self.log_set_aside(turn);
         for reason in &turn.unmeasured {
             tracing::warn!(%reason, "a policy wants to see traffic that can't be read");
         }
@@ -81,6 +82,18 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if !turn.plan.is_empty() {
             let (operations, refused) = (turn.plan.len(), turn.refused.len());
             tracing::info!(services = turn.services, operations, refused, ?took, "synced");
+        }
+    }
+
+    /// Each once, when it comes; a policy may ask ten thousand services for what can't be had.
+    fn log_set_aside(&self, turn: &Turn) {
+        const TOLD: usize = 16;
+        for it in turn.set_aside.iter().take(TOLD) {
+            let (service, port, reason) = (&it.service, it.port, &it.reason);
+            tracing::warn!(%service, %port, field = reason.field, by = reason.by, reason = reason.text, "what was asked for is set aside");
+        }
+        if let Some(more) = turn.set_aside.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            tracing::warn!(more, "and for more service ports: see `weir status`");
         }
     }
 

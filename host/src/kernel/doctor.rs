@@ -12,7 +12,7 @@ use super::bridges::past_ipvs;
 use super::modules::{Module, Modules};
 use super::sysctl::{self, ProcSys};
 use super::virtuals::chain;
-use super::{neighbours, processors};
+use super::{neighbours, probe, processors};
 use crate::config::Config;
 
 /// The oldest kernel that is tested: Debian 12's.
@@ -83,13 +83,15 @@ pub fn examine(config: &Config) -> Findings {
     let release = release();
     let modules = Modules::read(&release);
     version(&mut all, &release);
-    let ipvs = ipvs(&mut all, &modules);
-    schedulers(&mut all, &modules, config);
-    nftables(&mut all, &modules);
-    dummy(&mut all, &modules, config);
+    let mut found = Findings::default();
+    let nftables = nftables(&mut found);
+    let ipvs = ipvs(&mut all, &modules, nftables);
     if ipvs {
-        sysctls(&mut all, config);
+        schedulers(&mut all, &modules, config);
     }
+    all.findings.append(&mut found.findings);
+    dummy(&mut all, &modules, config);
+    sysctls(&mut all, config, ipvs);
     bridged(&mut all);
     kube_proxy(&mut all);
     all
@@ -102,16 +104,20 @@ fn release() -> String {
 /// What decisions may build on, before anything was tried: a scheduler whose module can't be looked
 /// up counts as there until the kernel refuses it.
 #[must_use]
-pub fn abilities(has_ipvs: bool) -> KernelAbilities {
+pub fn abilities(has_ipvs: bool, nftables: &probe::Found) -> KernelAbilities {
     let release = release();
     let modules = Modules::read(&release);
     let can = |s: &Scheduler| modules.find(&format!("ip_vs_{s}")) != Module::Missing;
     let schedulers = Scheduler::ALL.into_iter().filter(|s| has_ipvs && s.on_ipvs() && can(s));
     KernelAbilities {
         ipvs_schedulers: schedulers.map(|s| s.to_string()).collect(),
-        dataplanes: if has_ipvs { vec!["ipvs".to_owned()] } else { Vec::new() },
-        nftables_schedulers: Vec::new(),
-        flowtable: modules.find("nf_flow_table") != Module::Missing,
+        dataplanes: [(has_ipvs, "ipvs"), (!nftables.schedulers.is_empty(), "nftables")]
+            .into_iter()
+            .filter(|(has, _)| *has)
+            .map(|(_, name)| name.to_owned())
+            .collect(),
+        nftables_schedulers: nftables.schedulers.iter().map(ToString::to_string).collect(),
+        flowtable: nftables.flowtable,
         release,
     }
 }
@@ -127,7 +133,9 @@ fn version(all: &mut Findings, release: &str) {
     all.push("kernel", verdict, release, advice);
 }
 
-fn ipvs(all: &mut Findings, modules: &Modules) -> bool {
+fn ipvs(all: &mut Findings, modules: &Modules, nftables: bool) -> bool {
+    // With nftables every service is carried, if not by every scheduler.
+    let verdict = if nftables { Verdict::Warning } else { Verdict::Missing };
     match ipvs_rs::Ipvs::open(ipvs_rs::Options::default()).and_then(|mut ipvs| ipvs.info()) {
         Ok(info) => {
             all.push("IPVS", Verdict::Ok, format!("version {}", info.version), "");
@@ -138,12 +146,17 @@ fn ipvs(all: &mut Findings, modules: &Modules) -> bool {
                 Module::Missing => "this kernel has no module ip_vs",
                 _ => "module ip_vs can't be loaded",
             };
-            all.push("IPVS", Verdict::Missing, found, FULL_KERNEL);
+            let found = if nftables {
+                format!("{found}: services are on nftables, by its schedulers")
+            } else {
+                found.to_owned()
+            };
+            all.push("IPVS", verdict, found, FULL_KERNEL);
             false
         }
         Err(error) => {
             let advice = "run as root or with CAP_NET_ADMIN";
-            all.push("IPVS", Verdict::Missing, chain(&error), advice);
+            all.push("IPVS", verdict, chain(&error), advice);
             false
         }
     }
@@ -169,25 +182,40 @@ fn schedulers(all: &mut Findings, modules: &Modules, config: &Config) {
     }
 }
 
-fn nftables(all: &mut Findings, modules: &Modules) {
+/// Tries what services on nftables take; says whether they can be carried at all.
+fn nftables(all: &mut Findings) -> bool {
+    let root = "run as root or with CAP_NET_ADMIN, on a kernel with nf_tables";
     let opened = weir_nft::Socket::open().map_err(|error| chain(&error));
-    match opened.and_then(|mut nft| nft.generation().map_err(|error| chain(&error))) {
-        Ok(_) => all.push("nftables", Verdict::Ok, "answers", ""),
+    let answers = opened.and_then(|mut nft| match nft.generation() {
+        Ok(_) => Ok(nft),
+        Err(error) => Err(chain(&error)),
+    });
+    let mut nft = match answers {
+        Ok(nft) => nft,
         Err(error) => {
-            all.push(
-                "nftables",
-                Verdict::Missing,
-                error,
-                "run as root or with CAP_NET_ADMIN, on a kernel with nf_tables",
-            );
+            all.push("nftables", Verdict::Missing, error, root);
+            return false;
         }
-    }
-    let (verdict, found) = match modules.find("nf_flow_table") {
-        Module::There | Module::Loadable => (Verdict::Ok, "there"),
-        Module::Unknown => (Verdict::Ok, "not known here: no /lib/modules"),
-        Module::Missing => (Verdict::Warning, "missing: no flow is ever offloaded"),
     };
-    all.push("flowtables", verdict, found, if verdict == Verdict::Ok { "" } else { FULL_KERNEL });
+    let found = probe::try_all(&mut nft);
+    if found.schedulers.is_empty() {
+        let missing = found.missing.join("; ");
+        let found = format!("answers, but can't carry services: {missing}");
+        all.push("nftables", Verdict::Warning, found, FULL_KERNEL);
+        return false;
+    }
+    let names: Vec<&str> = found.schedulers.iter().map(|it| it.as_str()).collect();
+    all.push("nftables", Verdict::Ok, format!("carries services by {}", names.join(", ")), "");
+    for missing in &found.missing {
+        all.push("nftables", Verdict::Warning, format!("lacks {missing}"), FULL_KERNEL);
+    }
+    if found.flowtable {
+        all.push("flowtables", Verdict::Ok, "there: flows can be offloaded", "");
+    } else {
+        let found = "missing: no flow is ever offloaded";
+        all.push("flowtables", Verdict::Warning, found, FULL_KERNEL);
+    }
+    true
 }
 
 fn dummy(all: &mut Findings, modules: &Modules, config: &Config) {
@@ -200,10 +228,9 @@ fn dummy(all: &mut Findings, modules: &Modules, config: &Config) {
     all.push("dummy device", verdict, found, if verdict == Verdict::Ok { "" } else { FULL_KERNEL });
 }
 
-fn sysctls(all: &mut Findings, config: &Config) {
+fn sysctls(all: &mut Findings, config: &Config, has_ipvs: bool) {
     let cpus = processors::online();
-    let settings =
-        [sysctl::for_ipvs(config), sysctl::for_conntrack(&config.conntrack, cpus)].concat();
+    let settings = sysctl::all(config, has_ipvs, cpus);
     let wrong = ProcSys::default().wrong(&settings);
     for setting in &settings {
         let Some((_, is)) = wrong.iter().find(|(other, _)| other.name == setting.name) else {

@@ -3,7 +3,11 @@
 //! Only a look and our own commits move it on. So a commit of somebody else's that falls between a
 //! look and a commit of ours still shows: the rule set is then a generation further than it may be.
 
-use weir_nft::{ApplyError, Batch, Nftables, ObserveError, Socket, Table, TableState};
+use std::sync::Arc;
+
+use weir_nft::{
+    ApplyError, Batch, Element, Nftables, ObserveError, Set, Socket, Table, TableState,
+};
 
 /// nftables, followed.
 pub(super) struct Followed<N> {
@@ -57,6 +61,14 @@ impl<N: Nftables> Nftables for Followed<N> {
         let found = self.nft.observe(table)?;
         self.at = Some(found.as_ref().map_or(before, |found| found.generation));
         Ok(found)
+    }
+
+    fn elements(
+        &mut self,
+        table: &Table,
+        set: &Arc<Set>,
+    ) -> Result<Option<Vec<Element>>, ObserveError> {
+        self.nft.elements(table, set)
     }
 
     fn generation(&mut self) -> Result<u32, ObserveError> {

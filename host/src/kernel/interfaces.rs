@@ -1,9 +1,10 @@
 //! The node's links in the words of policies and of offload. Pure.
 
 use ipnet::IpNet;
+use weir_core::compile::WaysOut;
 use weir_core::interfaces::{ELSEWHERE, PARENT, PEER, looks_like_pod};
 use weir_core::view::{Attributes, Interface};
-use weir_link::{Link, LinkIndex, NodeView};
+use weir_link::{DEFAULT_TIMEOUT, Error, Family, Link, LinkIndex, Links, NodeView};
 
 /// The most addresses that are told of one interface.
 ///
@@ -16,6 +17,31 @@ const MAX_ADDRESSES: usize = 64;
 #[must_use]
 pub fn interfaces(view: &NodeView) -> Vec<Interface> {
     view.links().map(|link| interface(view, link)).collect()
+}
+
+/// `RT_TABLE_MAIN` (linux/rtnetlink.h).
+const MAIN: u32 = 254;
+/// `RT_TABLE_DEFAULT`.
+const DEFAULT: u32 = 253;
+
+/// Whether the node has a way out for packets to any address.
+#[must_use]
+pub fn ways_out(view: &NodeView) -> WaysOut {
+    // Those of other tables are for packets of a certain kind, by rules that aren't looked at.
+    let all = |table: u32| [MAIN, DEFAULT].contains(&table);
+    let has_default =
+        |family| view.default_routes().iter().any(|it| it.family == family && all(it.table));
+    WaysOut { v4: has_default(Family::V4), v6: has_default(Family::V6) }
+}
+
+/// Looks at the node's links, addresses and default routes once.
+///
+/// # Errors
+/// The kernel can't be asked.
+pub fn look() -> Result<NodeView, Error> {
+    let mut view = NodeView::default();
+    view.load(Links::open(DEFAULT_TIMEOUT)?.snapshot()?);
+    Ok(view)
 }
 
 fn interface(view: &NodeView, link: &Link) -> Interface {

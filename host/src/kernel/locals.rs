@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use weir_core::kernel::{Outcome, Refusal, RefusalKind};
 use weir_core::plan::Operation;
+use weir_core::state::Devices;
 use weir_link::{Change, Error, Link, LinkIndex, LinkName, Links, Op, Sources, Vip, VipRoute};
 
 use super::virtuals::chain;
@@ -173,6 +174,17 @@ impl Locals {
         }
         self.stale = !errors.is_empty();
         (ops.len() - errors.len(), errors)
+    }
+
+    /// Which of these devices there are; all of them where that can't be told.
+    pub(super) fn present(&mut self, of: &Devices) -> Devices {
+        match self.links.dump_links() {
+            Ok(links) => {
+                let names = links.into_iter().filter_map(|link| link.name.parse().ok());
+                names.filter(|name| of.contains(name)).collect()
+            }
+            Err(_) => of.clone(),
+        }
     }
 
     /// Removes what an earlier run made local in the other way.

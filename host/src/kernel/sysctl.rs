@@ -84,12 +84,18 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What both dataplanes need.
+#[must_use]
+pub fn for_forwarding() -> Vec<Setting> {
+    let why = "endpoints on other machines get no packets";
+    vec![Setting { name: "net.ipv4.ip_forward", want: Want::Exactly(1), why }]
+}
+
 /// What IPVS needs, by kube-proxy's list.
 #[must_use]
 pub fn for_ipvs(config: &Config) -> Vec<Setting> {
     let exactly = |name, want, why| Setting { name, want: Want::Exactly(want), why };
     let mut settings = vec![
-        exactly("net.ipv4.ip_forward", 1, "endpoints on other machines get no packets"),
         exactly("net.ipv4.vs.conntrack", 1, "IPVS connections can't be masqueraded"),
         exactly("net.ipv4.vs.expire_nodest_conn", 1, "flows to a removed server are black-holed"),
         exactly(
@@ -111,6 +117,13 @@ pub fn for_ipvs(config: &Config) -> Vec<Setting> {
         ));
     }
     settings
+}
+
+/// All that a node needs, with IPVS or without.
+#[must_use]
+pub fn all(config: &Config, has_ipvs: bool, cpus: u32) -> Vec<Setting> {
+    let ipvs = if has_ipvs { for_ipvs(config) } else { Vec::new() };
+    [for_forwarding(), ipvs, for_conntrack(&config.conntrack, cpus)].concat()
 }
 
 /// What connection tracking needs.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use weir_core::compile::{PortKey, node_addresses};
+use weir_core::compile::{PortKey, is_node_address};
 use weir_core::decision::{Asked, decide};
 use weir_core::eligible::{candidates, in_use};
 use weir_core::kernel::Kernel;
@@ -32,11 +32,17 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             protocol: port.protocol,
             endpoints: candidates.iter().map(|c| c.to).collect(),
             in_use: in_use(&self.model, service, &candidates),
-            node_addresses: node_addresses(&self.model, service),
+            node_addresses: service
+                .cluster_ips
+                .iter()
+                .copied()
+                .filter(|address| is_node_address(&self.model, *address))
+                .collect(),
             affinity_seconds: service.affinity_seconds,
             kernel: &self.abilities,
             dataplane: self.defaults.dataplane,
             scheduler: self.defaults.scheduler,
+            offload: self.defaults.offload,
         }
     }
 

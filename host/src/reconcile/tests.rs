@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, TableObservation, Traffic};
+use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, Traffic};
 use weir_core::model::{
     Endpoint, EndpointSlice, ServicePort, ServiceType, SlicePort, TrafficPolicy,
 };
 use weir_core::net::{Family, Port, Protocol};
-use weir_core::state::{Balance, Virtual, VirtualKey, Weight};
+use weir_core::state::{Balance, KernelState, Virtual, VirtualKey, Weight};
 use weir_core::wish::Wish;
 
 use super::*;
@@ -41,6 +41,10 @@ impl Policies for Wishes {
         self.nodes += 1;
     }
 
+    fn classify(&mut self, _: &Interface) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     fn forget(&mut self, _: &ObjectName, _: PortKey) {
         self.forgotten += 1;
     }
@@ -60,8 +64,13 @@ fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
         ipvs_schedulers: ["rr", "wrr", "mh"].map(str::to_owned).to_vec(),
         ..KernelAbilities::default()
     };
-    let defaults =
-        Defaults { dataplane: None, scheduler: Scheduler::Rr, proxy_name: None, cpus: 2 };
+    let defaults = Defaults {
+        dataplane: None,
+        scheduler: Scheduler::Rr,
+        offload: Offload::Never,
+        proxy_name: None,
+        cpus: 2,
+    };
     let policies = Wishes { wish, ..Wishes::default() };
     let mut all = Reconciler::new(Model::new("node-1"), kernel, policies, abilities, defaults);
     all.set_base(Some(Base::default()));
@@ -346,7 +355,7 @@ impl Kernel for Blind {
         if self.blind { Err(unseen()) } else { self.kernel.observe() }
     }
 
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
+    fn observe_table(&mut self) -> Result<KernelState, ObserveError> {
         if self.blind { Err(unseen()) } else { self.kernel.observe_table() }
     }
 
@@ -359,6 +368,13 @@ impl Kernel for Blind {
         of: &BTreeSet<weir_core::kernel::Server>,
     ) -> Result<BTreeMap<weir_core::kernel::Server, u64>, ObserveError> {
         self.kernel.connections(of)
+    }
+
+    fn offloaded(
+        &mut self,
+        of: &BTreeSet<VirtualKey>,
+    ) -> Result<BTreeMap<VirtualKey, u64>, ObserveError> {
+        if self.blind { Err(unseen()) } else { self.kernel.offloaded(of) }
     }
 
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {

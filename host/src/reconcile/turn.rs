@@ -1,16 +1,17 @@
 //! One turn: what is touched is worked out, planned and sent, and what was refused is learnt from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use weir_core::compile::compile;
+use weir_core::compile::{PortKey, allocated, compile};
 use weir_core::decision::Scheduler;
 use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
+use weir_core::ledger::Wanted;
 use weir_core::model::Touched;
 use weir_core::net::ObjectName;
 use weir_core::plan::Operation;
-use weir_core::state::{Element, KernelState, Key, VirtualKey};
+use weir_core::state::{Chain, Element, Key, Pick, VirtualKey};
 
-use super::{Policies, Reconciler, Turn};
+use super::{Decided, Policies, Reconciler, SetAside, Turn};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// One turn: works out what is touched, and makes the kernel match.
@@ -34,7 +35,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.learn(&refused);
         let conflicts = self.ledger.conflicts(&keys);
         let unmeasured = self.meters.take_failed();
-        Ok(Turn { services: names.len(), plan, refused, conflicts, unseen, unmeasured })
+        let set_aside = std::mem::take(&mut self.set_aside);
+        Ok(Turn { services: names.len(), plan, refused, conflicts, set_aside, unseen, unmeasured })
     }
 
     fn take_touched(&mut self, now: u64) -> BTreeSet<ObjectName> {
@@ -68,6 +70,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
                 ) => {
                     self.lacks(*key, how.scheduler);
                 }
+                (RefusalKind::Unsupported, Operation::AddChain(chain)) => self.lacks_chain(*chain),
                 (RefusalKind::Foreign, Operation::AddVirtual(key, _)) => {
                     self.keys.insert(Key::Element(Element::Service(*key)));
                 }
@@ -83,6 +86,40 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.show_node();
     }
 
+    /// What is set aside and wasn't when the service was worked out last.
+    fn note_set_aside(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Decided>) {
+        let before = self.decided.get(name);
+        for (port, it) in decided {
+            let known = before.and_then(|ports| ports.get(port));
+            let known = known.map(|it| it.decision.reasons.as_slice()).unwrap_or_default();
+            let fresh = it.decision.reasons.iter().filter(|reason| !known.contains(reason));
+            let (service, port) = (name, *port);
+            self.set_aside.extend(fresh.map(|reason| SetAside {
+                service: service.clone(),
+                port,
+                reason: reason.clone(),
+            }));
+        }
+    }
+
+    /// What was there when it was tried at the start, and isn't any more.
+    fn lacks_chain(&mut self, chain: Chain) {
+        let there = &mut self.abilities.nftables_schedulers;
+        match chain {
+            Chain::Offload(_) => self.abilities.flowtable = false,
+            Chain::Remember(_) => self.abilities.dataplanes.retain(|name| name != "nftables"),
+            Chain::Balance(class) => match class.pick {
+                Pick::Random => self.abilities.dataplanes.retain(|name| name != "nftables"),
+                Pick::Turn(_) => there.retain(|name| name != "rr" && name != "wrr"),
+                Pick::Source { .. } | Pick::Destination => {
+                    there.retain(|name| !["sh", "dh", "mh"].contains(&name.as_str()));
+                }
+            },
+        }
+        self.touched.services.extend(self.ledger.wanting(Key::Chain(chain)));
+        self.show_node();
+    }
+
     fn work_out(&mut self, name: &ObjectName, now: u64) -> BTreeSet<Key> {
         let ours = self.model.service(name).filter(|service| self.is_ours(service));
         let Some(service) = ours.cloned() else {
@@ -91,11 +128,16 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             for port in self.decided.remove(name).unwrap_or_default().keys() {
                 self.policies.forget(name, *port);
             }
-            return self.ledger.claim(name, None, KernelState::default());
+            // Another's: what it is is none of weir's business, but its addresses are in use.
+            let theirs = self.model.service(name).map(allocated);
+            return self.ledger.claim(name, None, theirs.unwrap_or_default());
         };
         let decided = self.decide(&service, now);
         let decisions = decided.iter().map(|(port, it)| (*port, it.decision.clone())).collect();
-        let state = compile(&self.model, &service, &decisions);
+        let wanted: Wanted = compile(&self.model, &service, &decisions, self.ways_out);
+        for selection in decided.values().filter_map(|it| it.decision.interfaces.as_ref()) {
+            self.ledger.note_selection(&selection.value);
+        }
         let soonest = decided.values().filter_map(|it| it.decision.re_evaluate.as_ref());
         let seconds = soonest.map(|chosen| u64::from(chosen.value.get())).min();
         let again = self.again.entry(name.clone()).or_default();
@@ -108,7 +150,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         if again.at.is_none() && again.retry.is_none() && again.evaluation == 0 {
             self.again.remove(name);
         }
+        self.note_set_aside(name, &decided);
         self.decided.insert(name.clone(), decided);
-        self.ledger.claim(name, service.created, state)
+        self.ledger.claim(name, service.created, wanted)
     }
 }

@@ -1,5 +1,7 @@
 //! What `weir explain` shows: why one service is balanced as it is. Values only; pure.
 
+mod objects;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,11 +10,12 @@ use weir_core::decision::Decision;
 use weir_core::eligible::{Candidate, candidates};
 use weir_core::kernel::Kernel;
 use weir_core::net::ObjectName;
-use weir_core::state::{KernelState, Key};
 use weir_core::wish::Refusal;
 use weir_policy_host::{Answers, plain};
 
 use crate::reconcile::{Decided, Policies, Reconciler};
+
+use objects::objects;
 
 /// One service, explained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +98,9 @@ pub fn explain<K: Kernel, P: Policies>(
         let key = PortKey::of(port);
         let decided = decided?.get(&key)?;
         let found = candidates(&all.model, service, port);
-        Some(explain_port(key, decided, &found, all.model.node_name()))
+        let mut port = explain_port(key, decided, &found, all.model.node_name());
+        port.reasons.extend(idle_entries(all, decided));
+        Some(port)
     });
     let ports: Vec<Port> = ports.collect();
     let not_served = decided.is_none().then(|| {
@@ -117,6 +122,14 @@ fn explain_port(key: PortKey, decided: &Decided, found: &[Candidate<'_>], node: 
         reasons: decision.reasons.iter().map(|reason| plain(&reason.to_string())).collect(),
         endpoints: found.iter().map(|c| endpoint(c, decision, node)).collect(),
     }
+}
+
+/// What of a selection of interfaces means none of this node's, as these are now.
+fn idle_entries<K: Kernel, P: Policies>(all: &Reconciler<K, P>, decided: &Decided) -> Vec<String> {
+    let Some(selection) = &decided.decision.interfaces else { return Vec::new() };
+    let Some(interfaces) = all.ledger().surface().interfaces() else { return Vec::new() };
+    let idle = selection.value.unmatched(interfaces);
+    idle.iter().map(|it| plain(&format!("interfaces ({}): {it}", selection.by))).collect()
 }
 
 fn said(answers: &Answers) -> Vec<Answer> {
@@ -188,56 +201,6 @@ fn endpoint(candidate: &Candidate<'_>, decision: &Decision, node: &str) -> Endpo
     }
     let state = if words.is_empty() { "not ready".to_owned() } else { words.join(", ") };
     Endpoint { to: candidate.to.to_string(), state, weight: decision.weight(candidate.to).0 }
-}
-
-fn objects<K: Kernel, P: Policies>(all: &Reconciler<K, P>, name: &ObjectName) -> Vec<Object> {
-    let Some(wanted) = all.ledger().wanted_by(name) else { return Vec::new() };
-    let known = all.ledger().known();
-    let refused: std::collections::BTreeMap<_, _> = all.refused().collect();
-    let state = |key: Key| match (refused.get(&key), key) {
-        (_, Key::Virtual(theirs)) if all.ledger().foreign().contains(&theirs) => {
-            "somebody else made one, which is left alone".to_owned()
-        }
-        (Some(refusal), _) => format!("refused: {refusal}"),
-        (None, _) if holds(known, wanted, key) => "in the kernel".to_owned(),
-        (None, _) => "not yet as wanted".to_owned(),
-    };
-    wanted.keys().map(|key| Object { object: describe(wanted, key), state: state(key) }).collect()
-}
-
-fn holds(known: &KernelState, wanted: &KernelState, key: Key) -> bool {
-    match key {
-        Key::Base => known.base.is_some(),
-        Key::Local(address) => known.locals.contains(&address),
-        Key::Element(element) => known.elements.contains(&element),
-        Key::Virtual(key) => match (known.virtuals.get(&key), wanted.virtuals.get(&key)) {
-            (Some(have), Some(want)) => {
-                // What drains is there beside what is wanted.
-                let all = want
-                    .destinations
-                    .iter()
-                    .all(|(to, weight)| have.destinations.get(to) == Some(weight));
-                all && have.balance == want.balance
-            }
-            _ => false,
-        },
-    }
-}
-
-fn describe(wanted: &KernelState, key: Key) -> String {
-    match key {
-        Key::Base => "table inet weir".to_owned(),
-        Key::Local(address) => format!("local address {address}"),
-        Key::Element(element) => format!("element {element}"),
-        Key::Virtual(key) => match wanted.virtuals.get(&key) {
-            Some(it) => format!(
-                "virtual service {key} {}, {} destinations",
-                it.balance,
-                it.destinations.len()
-            ),
-            None => format!("virtual service {key}"),
-        },
-    }
 }
 
 impl Explanation {

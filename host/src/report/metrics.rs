@@ -1,5 +1,6 @@
 //! Metrics in the Prometheus text format. Names that kube-proxy has are kept where the meaning is the same.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
@@ -9,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use weir_core::decision::Dataplane;
+use weir_core::decision::{Dataplane, Offload};
 use weir_core::kernel::Kernel;
 use weir_policy_host::PolicyStats;
 
@@ -49,6 +50,34 @@ pub struct CountLabels {
     pub name: String,
 }
 
+/// A field of decisions. Bounded: the fields are few, and weir's own.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct FieldLabels {
+    /// For example `offload`.
+    pub field: String,
+}
+
+/// A threshold of offload. Bounded by [`THRESHOLDS`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ThresholdLabels {
+    /// Packets, `never`, or `other`.
+    pub after_packets: String,
+}
+
+/// A service port, where somebody asked for numbers of each.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ServicePortLabels {
+    /// The Service's namespace.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
+    /// `80/tcp`.
+    pub port: String,
+}
+
+/// The most thresholds that have a label of their own: tenants may choose them.
+const THRESHOLDS: usize = 32;
+
 /// A dataplane.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub enum DataplaneLabel {
@@ -84,6 +113,14 @@ pub struct Metrics {
     pub looks_failed: Counter,
     /// Service ports by dataplane.
     pub service_ports: Family<DataplaneLabels, Gauge<i64, AtomicI64>>,
+    /// What is set aside, by field of the decision.
+    pub set_aside: Family<FieldLabels, Gauge>,
+    /// Devices of the flowtable.
+    pub flowtable_devices: Gauge,
+    /// Service ports on nftables by when their flows are offloaded.
+    pub thresholds: Family<ThresholdLabels, Gauge>,
+    /// Offloaded flows by service port, where they are counted.
+    pub offloaded_flows: Family<ServicePortLabels, Gauge>,
     /// Destinations of all virtual services.
     pub destinations: Gauge,
     /// Servers that end.
@@ -126,6 +163,10 @@ impl Default for Metrics {
             drift: Counter::default(),
             looks_failed: Counter::default(),
             service_ports: Family::default(),
+            set_aside: Family::default(),
+            flowtable_devices: Gauge::default(),
+            thresholds: Family::default(),
+            offloaded_flows: Family::default(),
             destinations: Gauge::default(),
             draining: Gauge::default(),
             refused: Gauge::default(),
@@ -171,6 +212,7 @@ impl Metrics {
         );
         weir.register("looks_failed", "Looks at the kernel that failed", self.looks_failed.clone());
         weir.register("service_ports", "Service ports by dataplane", self.service_ports.clone());
+        self.register_offload(weir);
         weir.register(
             "destinations",
             "Destinations of virtual services",
@@ -197,6 +239,17 @@ impl Metrics {
         self.register_more_of_policies(policy);
         self.registry = all;
         self
+    }
+
+    fn register_offload(&self, weir: &mut Registry) {
+        let text = "What service ports were asked for and set aside, by field of the decision";
+        weir.register("set_aside", text, self.set_aside.clone());
+        let text = "Devices of the flowtable";
+        weir.register("flowtable_devices", text, self.flowtable_devices.clone());
+        let text = "Service ports on nftables by when their flows are offloaded";
+        weir.register("offload_service_ports", text, self.thresholds.clone());
+        let text = "Offloaded flows of each service port when they were last counted";
+        weir.register("offloaded_flows", text, self.offloaded_flows.clone());
     }
 
     fn register_more_of_policies(&self, policy: &mut Registry) {
@@ -255,12 +308,56 @@ pub fn gauges<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>)
     metrics.destinations.set(number(destinations));
     metrics.draining.set(number(all.drains().servers().len()));
     metrics.refused.set(number(all.refused().count()));
+    let devices = known.flowtable.as_ref().map_or(0, BTreeSet::len);
+    metrics.flowtable_devices.set(number(devices));
+    decisions(metrics, all);
+    flows(metrics, all);
     metrics.foreign.set(number(all.ledger().foreign().len()));
     for (dataplane, label) in
         [(Dataplane::Ipvs, DataplaneLabel::ipvs), (Dataplane::Nftables, DataplaneLabel::nftables)]
     {
         let labels = DataplaneLabels { dataplane: label };
         metrics.service_ports.get_or_create(&labels).set(number(all.ports_on(dataplane)));
+    }
+}
+
+fn decisions<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) {
+    let (mut fields, mut thresholds) = (BTreeMap::new(), BTreeMap::new());
+    for decision in all.decisions() {
+        for reason in &decision.reasons {
+            *fields.entry(reason.field.clone()).or_default() += 1;
+        }
+        if decision.dataplane.value == Dataplane::Nftables {
+            *thresholds.entry(decision.offload.value).or_default() += 1;
+        }
+    }
+    metrics.set_aside.clear();
+    for (field, count) in fields {
+        metrics.set_aside.get_or_create(&FieldLabels { field }).set(count);
+    }
+    metrics.thresholds.clear();
+    for (at, (offload, count)) in thresholds.into_iter().enumerate() {
+        let after_packets = match offload {
+            Offload::Never => "never".to_owned(),
+            Offload::After(_) if at > THRESHOLDS => "other".to_owned(),
+            Offload::After(packets) => packets.to_string(),
+        };
+        let labels = ThresholdLabels { after_packets };
+        metrics.thresholds.get_or_create(&labels).inc_by(count);
+    }
+}
+
+fn flows<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) {
+    metrics.offloaded_flows.clear();
+    for (name, port) in all.decided_ports() {
+        let Some(count) = all.offloaded(name, port).filter(|count| *count > 0) else { continue };
+        let labels = ServicePortLabels {
+            namespace: name.namespace.clone(),
+            service: name.name.clone(),
+            port: port.to_string(),
+        };
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.offloaded_flows.get_or_create(&labels).set(count);
     }
 }
 

@@ -1,16 +1,22 @@
 //! What `weir status` shows: the daemon as it is now. Values only; pure.
 
-use std::collections::BTreeMap;
+mod offload;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use weir_core::compile::PortKey;
 use weir_core::kernel::Kernel;
 use weir_core::model::Service;
+use weir_core::state::{KernelState, Nat, VirtualKey};
 use weir_core::wish::Refusal;
 use weir_policy_host::{PolicyStats, plain};
 
 use super::text_table::TextTable;
 use crate::reconcile::{Decided, Policies, Reconciler};
+
+pub use offload::{Class as OffloadClass, Offload};
 
 /// The daemon as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +38,9 @@ pub struct Status {
     pub addresses: String,
     /// Service ports.
     pub services: Vec<ServicePort>,
+    /// Flows that leave the slow path.
+    #[serde(default)]
+    pub offload: Offload,
     /// Policies in the chain's order.
     pub policies: Vec<Policy>,
     /// Destinations that end.
@@ -82,6 +91,9 @@ pub struct ServicePort {
     pub chosen_by: String,
     /// When flows are offloaded.
     pub offload: String,
+    /// Flows that were offloaded when they were last counted; `None` where they aren't counted.
+    #[serde(default)]
+    pub offloaded_flows: Option<u64>,
     /// Endpoints in use.
     pub endpoints: usize,
     /// What was asked for and set aside, clamped or downgraded; why policies refused or failed; their notes.
@@ -119,6 +131,7 @@ pub fn of<K: Kernel, P: Policies>(all: &Reconciler<K, P>, policies: &[PolicyStat
         node: all.model.node_name().to_owned(),
         kernel: all.abilities().release.clone(),
         services: all.model.services().flat_map(|service| ports(all, service)).collect(),
+        offload: offload::of(all),
         policies: policies.iter().map(policy).collect(),
         draining: all.drains().servers().iter().map(|(key, to)| format!("{key} -> {to}")).collect(),
         refused: all.refused().map(|(key, refusal)| format!("{key}: {refusal}")).collect(),
@@ -133,10 +146,6 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
     let wanted = all.ledger().wanted_by(&service.name);
     let rows = decided.map(|(port, decided)| {
         let decision = &decided.decision;
-        let of_port = wanted
-            .into_iter()
-            .flat_map(|state| &state.virtuals)
-            .filter(|(key, _)| key.protocol == port.protocol && key.port == port.port);
         let flags = match decision.flags.value {
             flags if flags.is_empty() => String::new(),
             flags => format!(" ({flags})"),
@@ -148,11 +157,23 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
             scheduler: format!("{}{flags}", decision.scheduler.value),
             chosen_by: decision.scheduler.by.clone(),
             offload: decision.offload.value.to_string(),
-            endpoints: of_port.map(|(_, it)| it.destinations.len()).sum(),
+            offloaded_flows: all.offloaded(&service.name, *port),
+            endpoints: wanted.map_or(0, |state| endpoints(state, *port)),
             reasons: reasons(decided),
         }
     });
     rows.collect()
+}
+
+/// Endpoints of a port, of all addresses together.
+fn endpoints(wanted: &KernelState, port: PortKey) -> usize {
+    let is_of = |key: &VirtualKey| key.protocol == port.protocol && key.port == port.port;
+    let on_ipvs = wanted.virtuals.iter().filter(|(key, _)| is_of(key));
+    let on_nftables = wanted.nats.iter().filter(|(key, _)| is_of(key));
+    let distinct =
+        |nat: &Nat| nat.slots.iter().flatten().collect::<BTreeSet<&std::net::SocketAddr>>().len();
+    on_ipvs.map(|(_, it)| it.destinations.len()).sum::<usize>()
+        + on_nftables.map(|(_, nat)| distinct(nat)).sum::<usize>()
 }
 
 fn reasons(Decided { decision, answers }: &Decided) -> Vec<String> {
@@ -221,6 +242,7 @@ impl fmt::Display for Status {
         }
         writeln!(f, "addresses: {}; objects changed by others: {}", self.addresses, self.drift)?;
         self.write_services(f)?;
+        self.offload.fmt(f)?;
         self.write_policies(f)?;
         for (head, lines) in [
             ("draining", &self.draining),

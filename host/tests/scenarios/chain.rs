@@ -1,10 +1,12 @@
 //! A chain of policies that answers from a list.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use weir::reconcile::{Policies, Question};
 use weir_core::compile::PortKey;
 use weir_core::net::ObjectName;
-use weir_core::view::Node;
+use weir_core::view::{Interface, Node};
 use weir_core::wish::{Refusal, Wish};
 use weir_policy_host::Answers;
 
@@ -22,6 +24,7 @@ pub(crate) struct Answer {
     wish: Wish,
 }
 
+#[derive(Clone)]
 pub(crate) struct Chain {
     answers: Vec<Answer>,
 }
@@ -48,6 +51,10 @@ impl Policies for Chain {
     }
 
     fn see_node(&mut self, _: Node) {}
+
+    fn classify(&mut self, _: &Interface) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 
     fn forget(&mut self, _: &ObjectName, _: PortKey) {}
 }

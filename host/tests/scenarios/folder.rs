@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use weir_core::decision::{Dataplane, Scheduler, SchedulerFlags};
@@ -33,6 +34,14 @@ pub(crate) struct Settings {
     pub(crate) flowtable: bool,
     /// After how many seconds a server that ends is late.
     pub(crate) drain_seconds: u64,
+    /// After how many packets flows are offloaded where no policy has an opinion; 0 is never.
+    pub(crate) offload_after: u32,
+    /// The node's interfaces at the start: those whose names begin with `veth` are pods'.
+    pub(crate) interfaces: Vec<String>,
+    /// Whether the node has default routes.
+    pub(crate) default_routes: bool,
+    /// Ranges of service addresses.
+    pub(crate) service_ranges: BTreeSet<IpNet>,
 }
 
 impl Default for Settings {
@@ -46,6 +55,10 @@ impl Default for Settings {
             without: Vec::new(),
             flowtable: true,
             drain_seconds: 900,
+            offload_after: 0,
+            interfaces: Vec::new(),
+            default_routes: true,
+            service_ranges: BTreeSet::new(),
         }
     }
 }
@@ -64,6 +77,10 @@ pub(crate) struct Happening {
     given_up: Vec<String>,
     /// Open connections: `tcp 10.96.0.1:80 -> 10.0.0.1:80`; servers that aren't listed have none.
     busy: BTreeMap<String, u64>,
+    /// The node's interfaces from now on.
+    pub(crate) interfaces: Option<Vec<String>>,
+    /// Somebody took this element out of its map: `tcp 10.96.0.1:80 slot 1`.
+    pub(crate) emptied_slots: Vec<String>,
 }
 
 impl Happening {
@@ -75,6 +92,13 @@ impl Happening {
         };
         self.foreign.iter().map(move |text| {
             (virtual_key(text), Virtual { balance: balance.clone(), destinations: BTreeMap::new() })
+        })
+    }
+
+    pub(crate) fn emptied_slots(&self) -> impl Iterator<Item = (VirtualKey, usize)> {
+        self.emptied_slots.iter().map(|text| {
+            let (key, slot) = text.split_once(" slot ").expect("emptied-slots: KEY slot N");
+            (virtual_key(key), slot.parse().expect("a number"))
         })
     }
 
@@ -109,6 +133,8 @@ pub(crate) struct Step {
     pub(crate) manifests: Option<Vec<u8>>,
     /// What happened before.
     pub(crate) happening: Option<Happening>,
+    /// What the policies answer from now on; unchanged where absent.
+    pub(crate) decisions: Option<Vec<Answer>>,
 }
 
 /// A scenario.
@@ -127,12 +153,16 @@ impl Folder {
         let first = Step {
             manifests: Some(std::fs::read(path.join("cluster.yaml")).expect("cluster.yaml")),
             happening: yaml(&path.join("kernel-0.yaml")),
+            decisions: None,
         };
         let later = (1..).map(|n| Step {
             manifests: std::fs::read(path.join(format!("then-{n}.yaml"))).ok(),
             happening: yaml(&path.join(format!("kernel-{n}.yaml"))),
+            decisions: yaml(&path.join(format!("decisions-{n}.yaml"))),
         });
-        let later = later.take_while(|step| step.manifests.is_some() || step.happening.is_some());
+        let later = later.take_while(|step| {
+            step.manifests.is_some() || step.happening.is_some() || step.decisions.is_some()
+        });
         let steps = std::iter::once(first).chain(later).collect();
         let settings = yaml(&path.join("settings.yaml")).unwrap_or_default();
         let decisions = yaml(&path.join("decisions.yaml")).unwrap_or_default();
@@ -149,7 +179,9 @@ impl Folder {
                 .map(String::from)
                 .into();
         known.extend(
-            (0..steps).flat_map(|n| [format!("then-{n}.yaml"), format!("kernel-{n}.yaml")]),
+            (0..steps).flat_map(|n| {
+                ["then", "kernel", "decisions"].map(|word| format!("{word}-{n}.yaml"))
+            }),
         );
         let strange = self.files().find(|name| !name.ends_with(".txt") && !known.contains(name));
         assert_eq!(strange, None, "{}: no such file is read", self.name);

@@ -37,6 +37,8 @@ pub struct Asked<'a> {
     pub dataplane: Option<Dataplane>,
     /// The scheduler on IPVS where nobody has an opinion.
     pub scheduler: Scheduler,
+    /// When flows are offloaded where nobody has an opinion and they can be.
+    pub offload: Offload,
 }
 
 /// Turns the wishes of a chain of policies, in order, into a decision.
@@ -190,9 +192,13 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// `auto` is nftables where the kernel can offload, else IPVS.
+    /// `auto` is nftables where the kernel can offload, else IPVS; IPVS also where its scheduler was
+    /// configured.
     fn node_default(&self) -> Chosen<Dataplane> {
-        let auto = if self.asked.kernel.flowtable && self.has(Dataplane::Nftables) {
+        let configured = self.asked.scheduler != Scheduler::Rr && self.has(Dataplane::Ipvs);
+        let auto = if configured {
+            Dataplane::Ipvs
+        } else if self.asked.kernel.flowtable && self.has(Dataplane::Nftables) {
             Dataplane::Nftables
         } else if self.has(Dataplane::Ipvs) {
             Dataplane::Ipvs
@@ -224,7 +230,10 @@ impl<'a> Check<'a> {
 
     fn fit_offload(&mut self, wanted: Option<Chosen<Offload>>, on: Dataplane) -> Chosen<Offload> {
         let never = Chosen::new(Offload::Never, "default");
-        let Some(wanted) = wanted else { return never };
+        let Some(wanted) = wanted else {
+            let can = on == Dataplane::Nftables && self.why_no_offload().is_none();
+            return if can { Chosen::new(self.asked.offload, "default") } else { never };
+        };
         let why_not = match (wanted.value, self.why_no_offload(), on) {
             (Offload::Never, ..) | (_, None, Dataplane::Nftables) => return wanted,
             (_, Some(why_not), _) => why_not,

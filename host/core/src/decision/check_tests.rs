@@ -40,6 +40,7 @@ fn asked(kernel: &KernelAbilities) -> Asked<'_> {
         kernel,
         dataplane: None,
         scheduler: Scheduler::Rr,
+        offload: Offload::Never,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::entry::{BadEntry, Entry};
 use super::{IfName, Interfaces, LeftOut};
@@ -144,7 +145,7 @@ impl Selection {
     /// A short name for it, the same on every node and in every version of weir.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest(fnv1a(self.canonical().as_bytes()))
+        Digest::of(&self.canonical())
     }
 }
 
@@ -215,19 +216,24 @@ impl fmt::Display for Unmatched {
     }
 }
 
-/// 32 bits of a selection, printed as 8 hexadecimal digits: a part of names in the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub u32);
+/// 64 bits of the SHA-256 of a selection, printed as 16 hexadecimal digits: a part of names in the
+/// kernel. Tenants write selections; none must be able to write one that is taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(pub u64);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
+        write!(f, "{:016x}", self.0)
     }
 }
 
-/// FNV-1a with 32 bits (draft-eastlake-fnv): no digest of the standard library promises to stay the same.
-fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+impl Digest {
+    fn of(text: &str) -> Self {
+        let hash = Sha256::digest(text.as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash);
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Kernel, Lost, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind,
-    Server, TableObservation, Traffic,
+    Server, Traffic,
 };
 use crate::decision::{Scheduler, SchedulerFlags};
-use crate::plan::{Operation, Plan};
-use crate::state::{Balance, KernelState, Virtual, VirtualKey};
+use crate::plan::{Operation, Plan, Stage};
+use crate::state::{Balance, Chain, KernelState, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
@@ -18,12 +18,12 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
             Ok(())
         }
         Operation::RemoveBase => {
-            state.elements.clear();
-            found(state.base.take().is_some())
+            let was = state.base.is_some();
+            *state = std::mem::take(state).with_table_of(KernelState::default());
+            found(was)
         }
-        Operation::AddElement(_) | Operation::RemoveElement(_) if state.base.is_none() => {
-            Err(no_such())
-        }
+        Operation::EndFlows { .. } => Ok(()),
+        in_table if is_in_table(in_table) && state.base.is_none() => Err(no_such()),
         Operation::AddElement(element) => added(state.elements.insert(*element)),
         Operation::RemoveElement(element) => found(state.elements.remove(element)),
         Operation::AddLocal(address) => added(state.locals.insert(*address)),
@@ -53,7 +53,73 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
         Operation::RemoveDestination(key, to) => {
             found(virtual_of(state, key)?.destinations.remove(to).is_some())
         }
+        _ => run_nftables(state, operation),
     }
+}
+
+fn is_in_table(operation: &Operation) -> bool {
+    let stage = operation.stage();
+    use Stage::{AddChains, AddElements, Interfaces, RemoveChains, RemoveElements};
+    use Stage::{RemoveInterfaces, RenewFlowtable};
+    let stages = [Interfaces, AddChains, AddElements, RemoveElements, RemoveChains];
+    stages.contains(&stage) || [RenewFlowtable, RemoveInterfaces].contains(&stage)
+}
+
+fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {
+    match operation {
+        Operation::SetFlowtable { to, .. } => {
+            state.flowtable = Some(to.clone());
+            Ok(())
+        }
+        Operation::RenewFlowtable { devices, .. } => {
+            let there = state.flowtable.as_mut().map(|it| it.clone_from(devices));
+            found(there.is_some())
+        }
+        Operation::RemoveFlowtable => {
+            let used = state.chains.iter().any(|chain| matches!(chain, Chain::Offload(_)));
+            if used { Err(busy()) } else { found(state.flowtable.take().is_some()) }
+        }
+        Operation::SetInterfaces { selection, to, .. } => {
+            state.interfaces.insert(*selection, to.clone());
+            Ok(())
+        }
+        Operation::RemoveInterfaces(selection) => {
+            let names_it = |chain: &Chain| matches!(chain, Chain::Offload(it) if it.interfaces == Some(*selection));
+            if state.chains.iter().any(names_it) {
+                return Err(busy());
+            }
+            found(state.interfaces.remove(selection).is_some())
+        }
+        Operation::AddChain(chain) => {
+            let there = match chain {
+                Chain::Offload(class) => {
+                    let selected = |it| state.interfaces.contains_key(&it);
+                    state.flowtable.is_some() && class.interfaces.is_none_or(selected)
+                }
+                Chain::Balance(_) | Chain::Remember(_) => true,
+            };
+            if there { added(state.chains.insert(*chain)) } else { Err(no_such()) }
+        }
+        Operation::RemoveChain(chain) => {
+            if state.nats.values().any(|nat| nat.chains().any(|it| it == *chain)) {
+                return Err(busy());
+            }
+            found(state.chains.remove(chain))
+        }
+        Operation::SetNat { key, to, .. } => {
+            if !to.chains().all(|chain| state.chains.contains(&chain)) {
+                return Err(no_such());
+            }
+            state.nats.insert(*key, to.clone());
+            Ok(())
+        }
+        Operation::RemoveNat { key, .. } => found(state.nats.remove(key).is_some()),
+        _ => Ok(()),
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new(RefusalKind::Other, "Device or resource busy")
 }
 
 fn added(fresh: bool) -> Outcome {
@@ -84,6 +150,8 @@ pub struct FakeKernel {
     pub open: BTreeMap<Server, u64>,
     /// What virtual services have carried; nothing for those that aren't named.
     pub traffic: BTreeMap<VirtualKey, Traffic>,
+    /// Flows that are offloaded.
+    pub offloaded: BTreeMap<VirtualKey, u64>,
     /// Refuses these with their refusal, once each time they come.
     pub refuse: Vec<(Operation, Refusal)>,
     /// How many operations it was sent.
@@ -103,9 +171,8 @@ impl Kernel for FakeKernel {
         Ok(Observation { ours, foreign })
     }
 
-    fn observe_table(&mut self) -> Result<TableObservation, ObserveError> {
-        let KernelState { base, elements, .. } = self.state.clone();
-        Ok(TableObservation { base, elements })
+    fn observe_table(&mut self) -> Result<KernelState, ObserveError> {
+        Ok(KernelState::default().with_table_of(self.state.clone()))
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
@@ -124,6 +191,14 @@ impl Kernel for FakeKernel {
             self.state.virtuals.get(key).is_some_and(|it| it.destinations.contains_key(to))
         });
         Ok(there.map(|server| (*server, self.open.get(server).copied().unwrap_or(0))).collect())
+    }
+
+    fn offloaded(
+        &mut self,
+        of: &BTreeSet<VirtualKey>,
+    ) -> Result<BTreeMap<VirtualKey, u64>, ObserveError> {
+        let counts = self.offloaded.iter().filter(|(key, _)| of.contains(key));
+        Ok(counts.map(|(key, count)| (*key, *count)).collect())
     }
 
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::{Outcome, Refusal, RefusalKind};
 use crate::plan::Operation;
-use crate::state::{Element, VirtualKey};
+use crate::state::{Chain, Element, Nat, VirtualKey, Weight};
 
 /// Gathers the refusals of one plan, stage by stage.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub struct Lost {
     unmade: BTreeSet<VirtualKey>,
     /// Virtual services that weren't removed.
     kept: BTreeSet<VirtualKey>,
+    /// Chains that weren't made.
+    chains: BTreeSet<Chain>,
+    /// Service ports that nftables didn't take.
+    untaken: BTreeSet<VirtualKey>,
 }
 
 impl Lost {
@@ -49,7 +53,8 @@ impl Lost {
         outcomes
     }
 
-    fn note(&mut self, refused: &Operation, why: RefusalKind) {
+    /// Takes in that an operation was refused.
+    pub fn note(&mut self, refused: &Operation, why: RefusalKind) {
         match refused {
             Operation::AddElement(Element::Service(key)) => {
                 self.unregistered.insert(*key);
@@ -60,11 +65,21 @@ impl Lost {
             Operation::RemoveVirtual(key) if why != RefusalKind::NotFound => {
                 self.kept.insert(*key);
             }
+            Operation::AddChain(chain) => {
+                self.chains.insert(*chain);
+            }
+            Operation::SetNat { key, .. } => {
+                self.untaken.insert(*key);
+            }
             _ => {}
         }
     }
 
-    fn allows(&self, operation: &Operation) -> Outcome {
+    /// Whether what an operation rests on was done.
+    ///
+    /// # Errors
+    /// It is skipped, with the reason.
+    pub fn allows(&self, operation: &Operation) -> Outcome {
         let skipped = |why| Err(Refusal::new(RefusalKind::Skipped, why));
         match operation {
             Operation::AddVirtual(key, _) if self.unregistered.contains(key) => {
@@ -75,6 +90,27 @@ impl Lost {
             {
                 skipped("its virtual service could not be made")
             }
+            Operation::SetNat { to, .. } if self.lacks_chain_of(to) => {
+                skipped("the chain that it leads to could not be made")
+            }
+            Operation::SetDestination(key, _, Weight(0))
+            | Operation::RemoveDestination(key, _)
+            | Operation::RemoveVirtual(key)
+            | Operation::RemoveElement(Element::Service(key))
+                if self.untaken.contains(key) =>
+            {
+                skipped("nftables, to which the service moves, didn't take it")
+            }
+            Operation::RemoveLocal(address)
+                if self.untaken.iter().any(|key| key.address == *address) =>
+            {
+                skipped("nftables, to which a service of it moves, didn't take it")
+            }
+            Operation::RemoveNat { key, .. } | Operation::RemoveElement(Element::Nat(key))
+                if self.unmade.contains(key) =>
+            {
+                skipped("IPVS, to which the service moves, didn't take it")
+            }
             Operation::RemoveElement(Element::Service(key)) if self.kept.contains(key) => {
                 skipped("its virtual service could not be removed")
             }
@@ -83,6 +119,18 @@ impl Lost {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Offload alone is done without: the service is carried all the same.
+    fn lacks_chain_of(&self, nat: &Nat) -> bool {
+        let needed = nat.chains().filter(|chain| !matches!(chain, Chain::Offload(_)));
+        needed.into_iter().any(|chain| self.chains.contains(&chain))
+    }
+
+    /// Whether a service port has to do without offload.
+    #[must_use]
+    pub fn lacks_offload_of(&self, nat: &Nat) -> bool {
+        nat.offload.is_some_and(|class| self.chains.contains(&Chain::Offload(class)))
     }
 }
 

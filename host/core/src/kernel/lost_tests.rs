@@ -2,9 +2,12 @@ use super::Lost;
 use crate::decision::Scheduler;
 use crate::fixtures::{at, balance, key};
 use crate::kernel::{Outcome, Refusal, RefusalKind};
+use std::num::NonZeroU32;
+
+use crate::net::Family;
 use crate::net::Protocol::Tcp;
 use crate::plan::{Operation, Plan};
-use crate::state::{Element, VirtualKey, Weight};
+use crate::state::{Chain, Class, Element, Nat, OffloadClass, Pick, VirtualKey, Weight};
 
 fn web() -> VirtualKey {
     key(Tcp, "10.96.0.1:80")
@@ -80,4 +83,71 @@ fn what_is_not_removed_stays_registered() {
     );
     let gone = refused_as(RefusalKind::NotFound, &all, &all[0]);
     assert_eq!(gone, ["remove virtual tcp 10.96.0.1:80: not_found"], "somebody else removed it");
+}
+
+fn nat(offload: bool) -> Nat {
+    let (family, two) = (Family::V4, NonZeroU32::MIN.saturating_add(1));
+    let class = Class { family, pick: Pick::Random, slots: two, sticky: false };
+    let offload = offload.then_some(OffloadClass { after: two, interfaces: None });
+    Nat { class: Some(class), offload, ..Nat::default() }
+}
+
+#[test]
+fn what_nftables_does_not_take_stays_with_ipvs() {
+    let take = |key| Operation::SetNat { key, from: Nat::default(), to: nat(false) };
+    let all = [
+        take(web()),
+        Operation::SetDestination(web(), at("10.1.0.1:80"), Weight(0)),
+        Operation::RemoveLocal(web().address),
+        Operation::RemoveVirtual(web()),
+        Operation::RemoveElement(Element::Service(web())),
+        Operation::SetDestination(api(), at("10.1.0.1:80"), Weight(0)),
+    ];
+    assert_eq!(
+        refused(&all, &all[0]),
+        [
+            "set nat tcp 10.96.0.1:80 random of 2:: other",
+            "set destination tcp 10.96.0.1:80 -> 10.1.0.1:80 weight 0: skipped",
+            "remove local 10.96.0.1: skipped",
+            "remove virtual tcp 10.96.0.1:80: skipped",
+            "remove element services tcp 10.96.0.1:80: skipped",
+        ]
+    );
+    let unlucky = [
+        Operation::AddChain(Chain::Balance(nat(false).class.unwrap())),
+        take(web()),
+        all[1].clone(),
+    ];
+    assert_eq!(refused(&unlucky, &unlucky[0]).len(), 3, "neither without the chain that picks");
+}
+
+#[test]
+fn what_ipvs_does_not_take_stays_with_nftables() {
+    let all = [
+        Operation::AddVirtual(web(), balance(Scheduler::Lc)),
+        Operation::RemoveElement(Element::Nat(web())),
+        Operation::RemoveNat { key: web(), from: nat(false) },
+        Operation::RemoveNat { key: api(), from: nat(false) },
+    ];
+    assert_eq!(
+        refused_as(RefusalKind::Unsupported, &all, &all[0]),
+        [
+            "add virtual tcp 10.96.0.1:80 lc: unsupported",
+            "remove element nat tcp 10.96.0.1:80: skipped",
+            "remove nat tcp 10.96.0.1:80: skipped",
+        ]
+    );
+}
+
+#[test]
+fn a_service_does_without_offload_that_can_not_be_had() {
+    let offload = Chain::Offload(nat(true).offload.unwrap());
+    let all = [
+        Operation::AddChain(offload),
+        Operation::SetNat { key: web(), from: Nat::default(), to: nat(true) },
+    ];
+    assert_eq!(refused(&all, &all[0]), ["add chain offload after 2: other"]);
+    let mut lost = Lost::default();
+    lost.note(&all[0], RefusalKind::Other);
+    assert!(lost.lacks_offload_of(&nat(true)) && !lost.lacks_offload_of(&nat(false)));
 }

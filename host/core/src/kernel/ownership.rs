@@ -94,7 +94,7 @@ impl Ownership {
 fn registered(element: &Element) -> Option<VirtualKey> {
     match element {
         Element::Service(key) => Some(*key),
-        Element::Vip(_) | Element::Hairpin(_) => None,
+        _ => None,
     }
 }
 

@@ -16,6 +16,10 @@ pub(super) struct FakeSet {
 }
 
 impl FakeSet {
+    pub(super) fn all(&self) -> Vec<Element> {
+        self.elements.values().cloned().collect()
+    }
+
     pub(super) fn leads_to(&self, chain: &Name) -> bool {
         self.set.kind == SetKind::VerdictMap
             && self.elements.values().any(

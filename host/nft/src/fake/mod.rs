@@ -7,11 +7,12 @@ mod elements;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use self::table::FakeTable;
 use crate::{
-    ApplyError, Batch, BatchError, Culprit, Nftables, ObserveError, Op, Refusal, Table, TableState,
-    wire,
+    ApplyError, Batch, BatchError, Culprit, Element, Nftables, ObserveError, Op, Refusal, Set,
+    Table, TableState, wire,
 };
 
 /// nftables in memory.
@@ -103,6 +104,14 @@ impl Nftables for FakeNft {
         Ok(self.tables.get(table).map(|table| table.state(self.generation)))
     }
 
+    fn elements(
+        &mut self,
+        table: &Table,
+        set: &Arc<Set>,
+    ) -> Result<Option<Vec<Element>>, ObserveError> {
+        Ok(self.tables.get(table).and_then(|table| table.elements(&set.name)))
+    }
+
     fn generation(&mut self) -> Result<u32, ObserveError> {
         Ok(self.generation)
     }
@@ -117,10 +126,8 @@ fn check(batch: &Batch) -> Result<(), BatchError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{DataType, Element, Family, Name, Rule, Set, Value};
+    use crate::{DataType, Family, Name, Rule, Value};
 
     fn port(number: u16) -> Element {
         Element::value([Value::Port(number)], [Value::Mark(1)])

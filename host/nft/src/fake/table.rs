@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{No, elements::FakeSet};
 use crate::{
-    Chain, ChainState, Culprit, Expr, Flowtable, Handle, Name, Op, Rule, RuleState, SetKind,
-    SetState, TableState, Verdict,
+    Chain, ChainState, Culprit, Element, Expr, Flowtable, Handle, Name, Op, Rule, RuleState,
+    SetKind, SetState, TableState, Verdict,
 };
 
 /// One table in memory.
@@ -21,7 +21,7 @@ impl FakeTable {
     pub(super) fn state(&self, generation: u32) -> TableState {
         let set = |set: &FakeSet| SetState {
             set: Arc::clone(&set.set),
-            elements: set.elements.values().cloned().collect(),
+            elements: if set.set.flags.dynamic { Vec::new() } else { set.all() },
         };
         TableState {
             generation,
@@ -30,6 +30,10 @@ impl FakeTable {
             flowtables: self.flowtables.clone(),
             foreign: Vec::new(),
         }
+    }
+
+    pub(super) fn elements(&self, set: &Name) -> Option<Vec<Element>> {
+        self.sets.get(set).map(FakeSet::all)
     }
 
     pub(super) fn run(&mut self, op: &Op) -> Result<(), No> {
@@ -58,6 +62,7 @@ impl FakeTable {
                 Ok(())
             }
             Op::AddFlowtable(flowtable) => self.add_flowtable(flowtable),
+            Op::DeleteDevices(flowtable) => self.delete_devices(flowtable),
             Op::DeleteFlowtable(name) => {
                 self.unused(name, |expr| matches!(expr, Expr::FlowOffload { .. }))?;
                 self.flowtables.remove(name).map(drop).ok_or(libc::ENOENT.into())
@@ -179,6 +184,15 @@ impl FakeTable {
         there.devices.extend(flowtable.devices.iter().cloned());
         there.devices.sort();
         there.devices.dedup();
+        Ok(())
+    }
+
+    fn delete_devices(&mut self, flowtable: &Flowtable) -> Result<(), No> {
+        let there = self.flowtables.get_mut(&flowtable.name).ok_or(libc::ENOENT)?;
+        if !flowtable.devices.iter().all(|device| there.devices.contains(device)) {
+            return Err(libc::ENOENT.into());
+        }
+        there.devices.retain(|device| !flowtable.devices.contains(device));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ pub use listen::{Event, Listener};
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use netlink_sys::{Socket as Netlink, SocketAddr, constants::NETLINK_NETFILTER};
 use rustix::net::sockopt;
 use socket2::SockRef;
 
-use crate::{ApplyError, Batch, Nftables, ObserveError, Table, TableState};
+use crate::{ApplyError, Batch, Element, Nftables, ObserveError, Set, Table, TableState};
 
 /// A socket of the caller's own: one thread, one request at a time.
 pub struct Socket {
@@ -69,6 +70,14 @@ impl Nftables for Socket {
 
     fn observe(&mut self, table: &Table) -> Result<Option<TableState>, ObserveError> {
         self.observe_table(table)
+    }
+
+    fn elements(
+        &mut self,
+        table: &Table,
+        set: &Arc<Set>,
+    ) -> Result<Option<Vec<Element>>, ObserveError> {
+        self.observe_elements(table, set)
     }
 
     fn generation(&mut self) -> Result<u32, ObserveError> {

@@ -45,6 +45,32 @@ impl Socket {
         Err(ObserveError::Unstable(ATTEMPTS))
     }
 
+    /// A set that rules write changes all the time: what is read need not have been there at once.
+    pub(super) fn observe_elements(
+        &mut self,
+        table: &Table,
+        set: &Set,
+    ) -> Result<Option<Vec<Element>>, ObserveError> {
+        if !self.has_set(table, &set.name)? {
+            return Ok(None);
+        }
+        for _ in 0..ATTEMPTS {
+            match self.read_elements(table, set) {
+                Ok(elements) => return Ok(elements),
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Changed | Stop::Absent) => {}
+            }
+        }
+        Err(ObserveError::Unstable(ATTEMPTS))
+    }
+
+    fn has_set(&mut self, table: &Table, set: &Name) -> Result<bool, ObserveError> {
+        let request = Request::new(libc::NFT_MSG_GETSET, 0, table.family as u8)
+            .text(uapi::NFTA_SET_TABLE, table)
+            .bytes(uapi::NFTA_SET_NAME, set.as_str().as_bytes());
+        self.is_there(request, "the set")
+    }
+
     /// Whether there is such a table, in whatever form: one question, nothing of it is read.
     ///
     /// # Errors
@@ -104,6 +130,10 @@ impl Socket {
         }
         let mut sets = BTreeMap::new();
         for set in self.read_sets(table, &mut foreign)? {
+            if set.flags.dynamic {
+                sets.insert(set.name.clone(), SetState { set, elements: Vec::new() });
+                continue;
+            }
             match self.read_elements(table, &set)? {
                 Some(elements) => drop(sets.insert(set.name.clone(), SetState { set, elements })),
                 None => foreign.push(set.name.clone()),

@@ -40,6 +40,11 @@ pub(crate) fn op(op: &Op) -> Result<(), Unsendable> {
             elements.iter().enumerate().try_for_each(|(at, element)| check_key(set, at, element))
         }
         Op::AddFlowtable(flowtable) => check_flowtable(flowtable),
+        // Without a device the kernel would take it for the whole flowtable.
+        Op::DeleteDevices(flowtable) if flowtable.devices.is_empty() => {
+            Err(Unsendable::Device("no device".to_owned()))
+        }
+        Op::DeleteDevices(flowtable) => check_flowtable(flowtable),
         _ => Ok(()),
     }
 }

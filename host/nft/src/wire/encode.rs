@@ -136,6 +136,9 @@ impl Encoder<'_> {
             Op::AddFlowtable(flowtable) => {
                 self.put(uapi::NFT_MSG_NEWFLOWTABLE, CREATE, &object::flowtable(table, flowtable));
             }
+            Op::DeleteDevices(flowtable) => {
+                self.put(uapi::NFT_MSG_DELFLOWTABLE, 0, &object::flowtable(table, flowtable));
+            }
             Op::DeleteFlowtable(name) => {
                 self.put(uapi::NFT_MSG_DELFLOWTABLE, 0, &object::flowtable_name(table, name));
             }

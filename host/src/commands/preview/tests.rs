@@ -37,6 +37,7 @@ fn a_plan_drains_as_the_daemon_would() {
         manifests: Some(dir.path().to_owned()),
         node_name: Some(crate::config::NodeName::from_str("node-1").unwrap()),
         paths: Paths { run_dir: dir.path().join("run"), ..Paths::default() },
+        dataplane: crate::config::Dataplane::Ipvs,
         ..Config::default()
     };
     let mut before = reconciler(&config, FakeKernel::default(), assumed(), Kept::Nothing).unwrap();

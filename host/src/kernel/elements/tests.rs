@@ -2,7 +2,7 @@
 
 use super::*;
 use weir_core::net::{Port, Protocol};
-use weir_core::state::{Base, VirtualKey};
+use weir_core::state::{Base, Element};
 use weir_nft::FakeNft;
 
 fn service(last: u8) -> Element {
@@ -15,7 +15,7 @@ fn service(last: u8) -> Element {
 
 fn read(nft: &mut FakeNft, sets: &Sets) -> Vec<Element> {
     let found = nft.observe(&table()).unwrap().unwrap();
-    sets.both().into_iter().flat_map(|family| family.read(&found)).collect()
+    sets.read(&found).elements.into_iter().collect()
 }
 
 #[test]

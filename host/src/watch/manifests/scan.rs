@@ -103,7 +103,7 @@ impl Scanner {
     pub fn step(&mut self) -> Result<Step, DirectoryError> {
         let mut walk = Walk::default();
         let failed = |source| DirectoryError { path: self.root.clone(), source };
-        walk.root(&self.root).map_err(failed)?;
+        walk.root(&self.root).and_then(|()| walk.is_still_at(&self.root)).map_err(failed)?;
         walk.folders.append(&mut walk.behind_links);
         let mut step = Step { folders: walk.folders, ..Step::default() };
         step.batch.gone = self.gone(&walk.files, &walk.broken);
@@ -174,6 +174,16 @@ impl Walk {
             return self.behind(root);
         }
         self.folder(root, 0)
+    }
+
+    /// A directory that was moved away while it was walked has names without files: these aren't gone.
+    fn is_still_at(&self, root: &Path) -> io::Result<()> {
+        let metadata = fs::metadata(root)?;
+        let identity = (metadata.dev(), metadata.ino());
+        if metadata.is_dir() && self.folders.get(&root.canonicalize()?) != Some(&identity) {
+            return Err(io::Error::other("was replaced while it was read"));
+        }
+        Ok(())
     }
 
     fn folder(&mut self, folder: &Path, depth: usize) -> io::Result<()> {

@@ -1,0 +1,76 @@
+//! What nftables remembers of clients: what leads to an endpoint that is gone is to be forgotten.
+//!
+//! The kernel writes these elements, and they run out by themselves: each may be gone at any moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use weir_core::net::Family;
+use weir_core::plan::Operation;
+use weir_core::state::{Nat, VirtualKey};
+use weir_nft::{Element, Nftables, ObserveError, Set};
+
+use super::table::{Sets, table};
+
+/// One element that is to go.
+#[derive(Clone, Debug)]
+pub(super) struct Stale {
+    /// The operation that makes it stale, by its place.
+    pub(super) of: usize,
+    /// The map.
+    pub(super) set: Arc<Set>,
+    /// The element.
+    pub(super) element: Element,
+}
+
+/// What these operations make stale.
+pub(super) fn stale(
+    nft: &mut dyn Nftables,
+    sets: &Sets,
+    operations: &[Operation],
+) -> Result<Vec<Stale>, ObserveError> {
+    let none = Nat::default();
+    let lose = operations.iter().enumerate().filter_map(|(index, operation)| match operation {
+        Operation::SetNat { key, from, to } => loses(from, to).then_some((*key, (index, to))),
+        Operation::RemoveNat { key, from } => loses(from, &none).then_some((*key, (index, &none))),
+        _ => None,
+    });
+    let lose: BTreeMap<VirtualKey, (usize, &Nat)> = lose.collect();
+    let mut all = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        if !lose.keys().any(|key| Family::of(key.address) == family) {
+            continue;
+        }
+        let of = sets.of(family);
+        for element in nft.elements(&table(), &of.affinity)?.unwrap_or_default() {
+            let Some((key, to)) = of.remembered_of(&element) else { continue };
+            let Some((index, nat)) = lose.get(&key) else { continue };
+            if !nat.slots.contains(&Some(to)) {
+                let element = Element::new(element.key);
+                all.push(Stale { of: *index, set: Arc::clone(&of.affinity), element });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Whether an operation makes anything stale.
+pub(super) fn concerns(operation: &Operation) -> bool {
+    match operation {
+        Operation::SetNat { from, to, .. } => loses(from, to),
+        Operation::RemoveNat { from, .. } => loses(from, &Nat::default()),
+        _ => false,
+    }
+}
+
+/// Whether something may be remembered that no longer holds. Of a service port that is new to
+/// nftables, something may be left from before.
+pub(super) fn loses(from: &Nat, to: &Nat) -> bool {
+    let remembers = from.memory.is_some() || to.memory.is_some();
+    let endpoints =
+        |nat: &Nat| nat.slots.iter().flatten().copied().collect::<BTreeSet<SocketAddr>>();
+    let (before, after) = (endpoints(from), endpoints(to));
+    let anew = from.class.is_none() || from.memory.is_none() || to.memory.is_none();
+    remembers && (anew || !before.is_subset(&after))
+}

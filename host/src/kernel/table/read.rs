@@ -1,0 +1,163 @@
+//! A table that was found → the state. Pure.
+//!
+//! What weir never writes is left out, or reads as something that is never wanted: the plan then
+//! sets it right.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+
+use weir_core::interfaces::IfName;
+use weir_core::net::{Family, Port, Protocol};
+use weir_core::state::{
+    self, Chain, Class, Devices, KernelState, Memory, Nat, OffloadClass, Pick, VirtualKey,
+};
+use weir_nft::{Data, Element, Set, TableState, Value, Verdict};
+
+use super::sets::FamilySets;
+use super::{FASTPATH, Sets, flowtable, names, rules};
+
+/// Slots beyond this are nobody's.
+const MOST_SLOTS: u32 = 1 << 16;
+
+/// All that is in the table but the base.
+pub(super) fn read(sets: &Sets, found: &TableState) -> KernelState {
+    let mut state = KernelState::default();
+    for of in sets.both() {
+        state.elements.extend(elements(of, found));
+        nats(of, found, &mut state);
+    }
+    state.chains.extend(chains(sets, found));
+    let table = found.flowtables.get(&FASTPATH);
+    let ours = table.filter(|it| flowtable(it.devices.clone()) == **it);
+    state.flowtable =
+        ours.map(|it| it.devices.iter().filter_map(|name| name.parse().ok()).collect());
+    for (name, set) in &found.sets {
+        if let Some(selection) = names::parse_interfaces(name) {
+            let names: Devices = set.elements.iter().filter_map(interface).collect();
+            state.interfaces.insert(selection, names);
+        }
+    }
+    state
+}
+
+fn of_set<'a>(found: &'a TableState, set: &Set) -> impl Iterator<Item = &'a Element> {
+    found.sets.get(&set.name).into_iter().flat_map(|it| &it.elements)
+}
+
+fn elements<'a>(
+    of: &'a FamilySets,
+    found: &'a TableState,
+) -> impl Iterator<Item = state::Element> + 'a {
+    let addresses = |set| of_set(found, set).filter_map(|it| ip(it.key.first()?));
+    let ports = |set| of_set(found, set).filter_map(|it| service_port(&it.key));
+    let members = of_set(found, &of.members).filter_map(|it| {
+        let (key, to) = it.key.split_at_checked(3)?;
+        Some(state::Element::Member(service_port(key)?, place(to)?))
+    });
+    ports(&of.services)
+        .map(state::Element::Service)
+        .chain(addresses(&of.vips).map(state::Element::Vip))
+        .chain(addresses(&of.hairpin).map(state::Element::Hairpin))
+        .chain(ports(&of.nat).map(state::Element::Nat))
+        .chain(addresses(&of.allocated).map(state::Element::Allocated))
+        .chain(members)
+}
+
+fn nats(of: &FamilySets, found: &TableState, state: &mut KernelState) {
+    for it in of_set(found, &of.balance) {
+        let Some(key) = service_port(&it.key) else { continue };
+        let class = match chain(&it.data) {
+            Some(Chain::Balance(class)) => class,
+            _ => never_balanced(key),
+        };
+        nat(state, key).class = Some(class);
+    }
+    for it in of_set(found, &of.offload) {
+        let Some(key) = service_port(&it.key) else { continue };
+        let class = match chain(&it.data) {
+            Some(Chain::Offload(class)) => class,
+            _ => NEVER_OFFLOADED,
+        };
+        nat(state, key).offload = Some(class);
+    }
+    for it in of_set(found, &of.sticky) {
+        let Some(key) = service_port(&it.key) else { continue };
+        let memory = match chain(&it.data) {
+            Some(Chain::Remember(memory)) => memory,
+            _ => never_remembered(key),
+        };
+        nat(state, key).memory = Some(memory);
+    }
+    for it in of_set(found, &of.endpoints) {
+        let Some((key, [Value::Mark(slot)])) = it.key.split_at_checked(3) else { continue };
+        let (Some(key), Data::Value(to)) = (service_port(key), &it.data) else { continue };
+        let (Some(to), true) = (place(to), *slot < MOST_SLOTS) else { continue };
+        let slots = &mut nat(state, key).slots;
+        let slot = *slot as usize;
+        if slots.len() <= slot {
+            slots.resize(slot + 1, None);
+        }
+        slots[slot] = Some(to);
+    }
+}
+
+fn nat(state: &mut KernelState, key: VirtualKey) -> &mut Nat {
+    state.nats.entry(key).or_default()
+}
+
+fn never_balanced(key: VirtualKey) -> Class {
+    let family = Family::of(key.address);
+    Class { family, pick: Pick::Destination, slots: NonZeroU32::MAX, sticky: false }
+}
+
+fn never_remembered(key: VirtualKey) -> Memory {
+    Memory { family: Family::of(key.address), seconds: NonZeroU32::MAX }
+}
+
+const NEVER_OFFLOADED: OffloadClass = OffloadClass { after: NonZeroU32::MAX, interfaces: None };
+
+/// Chains with just the rules that their names promise; another is as good as absent, and is made anew.
+fn chains(sets: &Sets, found: &TableState) -> impl Iterator<Item = Chain> {
+    found.chains.iter().filter_map(|(name, have)| {
+        let chain = names::parse(name)?;
+        let want = rules::shared(sets, &chain);
+        let same = have.rules.iter().map(|it| &it.rule).eq(want.iter());
+        (have.chain.base.is_none() && same).then_some(chain)
+    })
+}
+
+fn chain(data: &Data) -> Option<Chain> {
+    match data {
+        Data::Verdict(Verdict::Goto(name) | Verdict::Jump(name)) => names::parse(name),
+        _ => None,
+    }
+}
+
+fn interface(element: &Element) -> Option<IfName> {
+    match element.key.as_slice() {
+        [Value::Ifname(name)] => name.to_text().parse().ok(),
+        _ => None,
+    }
+}
+
+fn ip(value: &Value) -> Option<IpAddr> {
+    match value {
+        Value::Ipv4(ip) => Some((*ip).into()),
+        Value::Ipv6(ip) => Some((*ip).into()),
+        _ => None,
+    }
+}
+
+pub(super) fn place(value: &[Value]) -> Option<SocketAddr> {
+    let [address, Value::Port(port)] = value else { return None };
+    Some(SocketAddr::new(ip(address)?, *port))
+}
+
+pub(super) fn service_port(key: &[Value]) -> Option<VirtualKey> {
+    let [address, Value::Proto(protocol), Value::Port(port)] = key else { return None };
+    Some(VirtualKey {
+        address: ip(address)?,
+        protocol: Protocol::from_number(*protocol)?,
+        port: Port::new(*port)?,
+    })
+}

@@ -1,0 +1,34 @@
+//! Offloaded flows by service port, as they were last counted: a count looks at every connection of the
+//! node, so it is made only when somebody asks for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_core::compile::PortKey;
+use weir_core::kernel::{Kernel, ObserveError};
+use weir_core::net::ObjectName;
+use weir_core::state::VirtualKey;
+
+use super::{Policies, Reconciler};
+
+impl<K: Kernel, P: Policies> Reconciler<K, P> {
+    /// Counts the offloaded flows of all service ports on nftables.
+    ///
+    /// # Errors
+    /// Connection tracking can't be read; the last counts stand.
+    pub fn count_flows(&mut self) -> Result<(), ObserveError> {
+        let of: BTreeSet<VirtualKey> = self.ledger.known().nats.keys().copied().collect();
+        let counts = if of.is_empty() { BTreeMap::new() } else { self.kernel.offloaded(&of)? };
+        self.flows = Some(counts);
+        Ok(())
+    }
+
+    /// Offloaded flows of a service port when they were last counted; `None` before any count.
+    #[must_use]
+    pub fn offloaded(&self, service: &ObjectName, port: PortKey) -> Option<u64> {
+        let counts = self.flows.as_ref()?;
+        let wanted = self.ledger.wanted_by(service)?;
+        let keys = wanted.nats.keys();
+        let keys = keys.filter(|key| key.protocol == port.protocol && key.port == port.port);
+        Some(keys.filter_map(|key| counts.get(key)).sum())
+    }
+}

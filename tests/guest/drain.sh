@@ -41,7 +41,7 @@ check_equal "new connections go to the other" "pod2=4" "$(split client 10.96.0.1
 check_equal "status tells of all three" 3 "$(status_of '.draining | length')"
 check_equal "held connections live" "2 2 2" "$(held 10) $(held 11) $(held 12)"
 check_equal "plan knows that they end" "nothing to do" \
-  "$(weir plan --config /tmp/weir.yaml --manifests "$manifests" --node-name guest)"
+  "$(weir plan --config /tmp/weir.yaml --manifests "$manifests" --node-name guest --dataplane "$dataplane")"
 
 service dns 10.96.0.20 53/UDP 5353 10.1.0.12
 udp() { ipvsadm -Sn | awk '$1 == "-a" && $2 == "-u" {print $5 "=" $8}' | paste -sd' '; }

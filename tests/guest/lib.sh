@@ -10,6 +10,8 @@ weir_processes=()
 # For tests of the daemon: the folder that it reads, and what it says.
 manifests=/tmp/weir-manifests
 weir_log=/tmp/weir.log
+# What carries services on which no policy has an opinion; `auto` is the daemon's own choice.
+dataplane=ipvs
 # The longest wait for something that the daemon does by itself, in seconds: no measure of speed.
 # Where a processor is emulated, compiling a policy alone takes long.
 soon=60
@@ -192,6 +194,19 @@ add_cluster() {
   for n in 3 4 5 6 7 8 9; do give eth0 client "10.2.0.$n/24"; done
 }
 
+# serving_cluster PODS : add_cluster with a server on TCP and UDP port 8080 of each pod that tells the
+# pod's name; $pods is the list of their addresses, $pods6 that of IPv6.
+serving_cluster() {
+  local n listen=()
+  pods='' pods6=''
+  add_cluster "$1"
+  for ((n = 1; n <= $1; n++)); do
+    listen+=("pod$n="{tcp,udp}"/"{0.0.0.0,"[fd00:1::1$n]"}":8080@pod$n")
+    pods+="${pods:+ }10.1.0.1$n" pods6+="${pods6:+ }fd00:1::1$n"
+  done
+  serve_all "${listen[@]}"
+}
+
 # serve_all LISTEN… : servers that tell their name, in one process, as weir-traffic's --listen has them.
 serve_all() {
   rm -f /tmp/servers
@@ -236,7 +251,8 @@ service() {
 # start_weir [OPTION…] : the daemon as node "guest" on $manifests, until it has synced; its process
 # id is in $weir, its log in $weir_log.
 start_weir() {
-  background "$weir_log" weir run --manifests "$manifests" --node-name guest "$@"
+  background "$weir_log" weir run --manifests "$manifests" --node-name guest \
+    --dataplane "$dataplane" "$@"
   weir=$started
   within "$soon" has_synced || { cat "$weir_log"; return 1; }
 }
@@ -258,6 +274,31 @@ destinations() { ipvsadm -Sn | awk -v of="$1" '$1 == "-a" && $3 == of {print $5 
 
 # how ADDRESS:PORT : a TCP virtual service's scheduler, with its flags and persistence.
 how() { ipvsadm -Sn | awk -v of="$1" '$1 == "-A" && $3 == of {sub(/.* -s /, ""); print}'; }
+
+# nft_map MAP : the elements of a map or set of weir's table, one a line as nft has them.
+nft_map() {
+  nft --json list map inet weir "$1" | jq -r '.nftables[] | .map.elem // empty | .[] | @json'
+}
+
+# slots ADDRESS PORT : what is in a service's slots on nftables, "10.1.0.11:8080 10.1.0.12:8080", in
+# the order of the slots. nft lists a map with slots (marks) in its keys as JSON only.
+slots() {
+  local map=endpoints-4
+  [[ $1 != *:* ]] || map=endpoints-6
+  nft --json list map inet weir "$map" |
+    jq -r --arg a "$1" --argjson p "$2" '[.nftables[] | .map.elem // empty | .[]
+      | {key: .[0].concat, to: .[1].concat} | select(.key[0] == $a and .key[2] == $p)]
+      | sort_by(.key[3]) | map("\(.to[0]):\(.to[1])") | join(" ")'
+}
+
+# chain_of ADDRESS PORT [MAP] : the chain that a service's packets are led to.
+chain_of() {
+  local map=${3:-balance}-4
+  [[ $1 != *:* ]] || map=${3:-balance}-6
+  nft --json list map inet weir "$map" |
+    jq -r --arg a "$1" --argjson p "$2" '.nftables[] | .map.elem // empty | .[]
+      | select(.[0].concat[0] == $a and .[0].concat[2] == $p) | .[1].goto.target'
+}
 
 # vip_routes : the routes that make addresses local by weir's doing.
 vip_routes() { { ip -4 route show table local proto 119 && ip -6 route show table local proto 119; } | sort; }

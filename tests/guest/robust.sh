@@ -112,7 +112,7 @@ spoil() {
 }
 spoil "the rule set flushed" nft flush ruleset
 spoil "the table deleted" nft delete table inet weir
-handle=$(nft -a list chain inet weir unknown-port | awk '/reject/ {print $NF; exit}')
+handle=$(nft -a list chain inet weir unknown-port | awk '/goto refuse/ {print $NF; exit}')
 spoil "a rule deleted" nft delete rule inet weir unknown-port handle "$handle"
 spoil "a rule of theirs in a chain of ours" nft add rule inet weir filter-input counter
 spoil "an element deleted" nft delete element inet weir services-4 '{ 10.96.0.10 . tcp . 80 }'
@@ -133,7 +133,7 @@ check_equal "a second weir is refused" 1 $?
 check "with the reason and who it is" grep -q "another weir (process $weir)" <<<"$again"
 check "clean-up is refused while it runs" not weir cleanup
 check "neither did any harm" is_right
-check_equal "plan: nothing to do" "nothing to do" "$(weir plan --manifests "$manifests" --node-name guest)"
+check_equal "plan: nothing to do" "nothing to do" "$(weir plan --manifests "$manifests" --node-name guest --dataplane "$dataplane")"
 stop "$weir" KILL
 check_equal "traffic outlives a crash" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
 start_weir
@@ -141,12 +141,12 @@ check_equal "the start after a crash has nothing to write" 0 "$(status .lastSync
 check "and all is right" is_right
 stop "$weir"
 service more 10.96.0.11 80 8080 "$two"
-weir plan --manifests "$manifests" --node-name guest >/tmp/plan
+weir plan --manifests "$manifests" --node-name guest --dataplane "$dataplane" >/tmp/plan
 check "plan: what is new, and nothing else" bash -c 'grep -q 10.96.0.11 /tmp/plan && ! grep -q 10.96.0.10 /tmp/plan'
 check "plan changes nothing" is_right
 check "plan against an empty kernel needs no privilege" bash -c \
-  "unshare -U weir plan --manifests $manifests --node-name guest --against empty | grep -q 10.96.0.10"
-check "plan in JSON" bash -c "weir plan --manifests $manifests --node-name guest --output json | jq -e length"
+  "unshare -U weir plan --manifests $manifests --node-name guest --dataplane $dataplane --against empty | grep -q 10.96.0.10"
+check "plan in JSON" bash -c "weir plan --manifests $manifests --node-name guest --dataplane $dataplane --output json | jq -e length"
 
 # What it is told about the node.
 check "doctor finds all it needs" weir doctor
@@ -164,7 +164,7 @@ unshare -m bash -c "$read_only && weir init" >/tmp/init 2>&1
 check_equal "init with a read-only /proc/sys fails" 1 $?
 check_equal "and names each that is wrong, and no other" "net.ipv4.vs.conntrack net.ipv4.vs.expire_nodest_conn" \
   "$(grep -o 'sysctl net[^ ]* must be' /tmp/init | awk '{print $2}' | sort -u | paste -sd' ')"
-background "$weir_log" unshare -m bash -c "$read_only && exec weir run --manifests $manifests --node-name guest"
+background "$weir_log" unshare -m bash -c "$read_only && exec weir run --manifests $manifests --node-name guest --dataplane $dataplane"
 weir=$started
 check "the daemon starts there" within "$soon" has_synced
 check_equal "status names both" 2 "$(status '.sysctls | length')"

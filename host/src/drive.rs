@@ -35,6 +35,9 @@ pub type Rescan = Box<dyn Fn() -> bool + Send>;
 /// How often a service of our own is looked for: a loss that no event tells of is found within this.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// The most commands that are taken in before something may be written.
+const BURST: usize = 4096;
+
 /// The longest wait for the node's interfaces and addresses before the first turn.
 const ORIENTATION: Duration = Duration::from_secs(5);
 
@@ -56,6 +59,9 @@ pub struct Drive<K, P> {
     tidied: bool,
     sources: Option<Sources>,
     addresses: Option<Box<NodeState>>,
+    /// The node as it was told last, not taken in yet.
+    news: Option<Box<NodeState>>,
+    next_news: Instant,
     /// The node's interfaces and addresses were seen whole, at least once.
     oriented: bool,
     problems: BTreeMap<String, ()>,
@@ -100,6 +106,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tidied: false,
             sources: None,
             addresses: None,
+            news: None,
+            next_news: now,
             oriented: false,
             problems: BTreeMap::new(),
             last: None,
@@ -120,8 +128,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             let wait = self.next_wake().saturating_duration_since(Instant::now());
             match commands.recv_timeout(wait) {
                 Ok(command) => {
-                    // A burst is taken in whole before anything is written.
-                    let more = std::iter::from_fn(|| commands.try_recv().ok());
+                    // A burst is taken in whole before anything is written; one that never ends isn't
+                    // waited for.
+                    let more = std::iter::from_fn(|| commands.try_recv().ok()).take(BURST);
                     for command in std::iter::once(command).chain(more) {
                         if matches!(command, Command::Stop) {
                             return self.save();
@@ -146,6 +155,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             return self.started + ORIENTATION;
         }
         next = next.min(self.pace.look_at(now)).min(self.next_alive).min(self.next_chores);
+        if self.news.is_some() {
+            next = next.min(self.next_news);
+        }
         if !self.all.drains().servers().is_empty() {
             next = next.min(self.next_drains);
         }
@@ -168,6 +180,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             Command::Sync(done) => self.take_sync(done),
             Command::Look => self.look_if_moved(),
             Command::Policies => self.refresh_policies(),
+            Command::Node(state) if self.oriented => self.news = Some(state),
             Command::Node(state) => self.take_addresses(state),
             Command::Measure(done) => {
                 gauges(&self.shared.metrics, &self.all);
@@ -195,6 +208,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             return;
         }
         let now = Instant::now();
+        if now >= self.next_news
+            && let Some(state) = self.news.take()
+        {
+            // Pods that come and go all the time cost one look at all interfaces a sync.
+            self.next_news = now + self.config.sync.min_sync_period.get();
+            self.take_addresses(state);
+        }
         if now >= self.pace.look_at(now) {
             // A look that fails is in the log; the next comes after the period.
             drop(self.look());

@@ -11,6 +11,9 @@ use weir_nft::Listener;
 
 use crate::drive::Command;
 
+/// The least time between two states of the node that are told.
+const NODE_APART: Duration = Duration::from_millis(50);
+
 /// How often a change by others to the rule set may lead to a look.
 const LOOKS_APART: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,8 @@ pub(super) fn watch_kernel(
             if to.send(Command::Node(Box::new(now))).is_err() {
                 return;
             }
+            // A node tells of hundreds of interfaces in a burst: the last state holds them all.
+            tokio::time::sleep(NODE_APART).await;
         }
     });
     let to = commands.clone();

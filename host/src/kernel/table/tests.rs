@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::rules::{INPUT, POSTROUTING, rules};
+use super::rules::{FORWARD, INPUT, POSTROUTING, rules};
 use super::*;
 use ipnet::IpNet;
 use weir_nft::{FakeNft, Nftables};
@@ -70,4 +70,17 @@ fn a_family_without_pods_is_not_masqueraded() {
     assert_eq!(masquerading(&pods(&["10.244.0.0/16", "fd00::/56"])), 4);
     let leading = rules(&sets, &Base::default());
     assert_eq!(leading.iter().filter(|(chain, _)| *chain == POSTROUTING).count(), 4);
+}
+
+#[test]
+fn a_flow_that_nobody_answers_gets_as_far_as_offload() {
+    let all = rules(&Sets::new(), &Base::default());
+    let forward: Vec<String> = all
+        .iter()
+        .filter(|(chain, _)| *chain == FORWARD)
+        .map(|(_, rule)| rule.to_string())
+        .collect();
+    let at = |words: &str| forward.iter().position(|rule| rule.contains(words)).unwrap();
+    assert!(at("@offload-4") < at("unknown-port"), "{forward:#?}");
+    assert!(at("@offload-6") < at("unknown-port"), "{forward:#?}");
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What the whole daemon needs for 10,000 services with two endpoints each: the first sync, one
-# changed endpoint, a restart; and ipvsadm for the same virtual services alone.
+# What the whole daemon needs for 10,000 services with two endpoints each, on either dataplane: the
+# first sync, one changed endpoint, a restart; and ipvsadm for the same virtual services alone.
 . /weir/measure.sh
 
 services=10000
@@ -61,9 +61,9 @@ until_true() {
   return 1
 }
 
-# start [ARGUMENT…] : the daemon, until it has synced for the first time.
+# start DATAPLANE [ARGUMENT…] : the daemon, until it has synced for the first time.
 start() {
-  weir run --manifests "$manifests" --node-name bench "$@" >/tmp/weir.log 2>&1 &
+  weir run --manifests "$manifests" --node-name bench --dataplane "$@" >/tmp/weir.log 2>&1 &
   daemon=$!
   until_true has_synced
 }
@@ -74,6 +74,27 @@ stop() { kill "$daemon"; wait "$daemon"; }
 empty() {
   weir cleanup >/dev/null
   sleep "$settle"
+}
+
+# translates ADDRESS : nftables has a slot with this endpoint.
+translates() {
+  local slots
+  slots=$(nft --json list map inet weir endpoints-4 | jq --arg to "$1" '[.nftables[].map.elem // empty | .[] | select(.[1].concat[0] == $to)] | length')
+  [ "$slots" -gt 0 ]
+}
+
+# has_done OPERATIONS : the daemon has made more than these.
+has_done() { [ "$(operations)" -gt "$1" ]; }
+
+# is_translated : nftables has every service and endpoint.
+is_translated() {
+  local map elements=''
+  for map in balance-4 endpoints-4; do
+    elements+=$(nft --json list map inet weir "$map" | jq '[.nftables[].map.elem // empty | length] | add')" "
+  done
+  [ "$elements" = "$services $((2 * services)) " ] && return
+  echo "nftables has in its maps: $elements" >&2
+  return 1
 }
 
 # is_full : IPVS has every service and destination.
@@ -91,18 +112,18 @@ mkdir "$manifests"
 write_services "$manifests"
 
 # Loads the modules and fills the kernel's caches of memory, which is not what is measured.
-start --policy "/weir/default.wasm"
+start ipvs --policy "/weir/default.wasm"
 stop
 is_full
 ipvsadm -Sn >/tmp/rules
 empty
 
-start
+start ipvs
 nanoseconds first-sync-without "$(sync_time)"
 stop
 empty
 
-start --policy "/weir/default.wasm"
+start ipvs --policy "/weir/default.wasm"
 is_full
 nanoseconds first-sync "$(sync_time)"
 count first-operations "$(operations)"
@@ -116,7 +137,7 @@ count change-operations "$(($(operations) - operations_before))"
 count change-asked "$(($(asked) - asked_before))"
 stop
 
-start --policy "/weir/default.wasm"
+start ipvs --policy "/weir/default.wasm"
 count restart-operations "$(operations)"
 nanoseconds restart-sync "$(sync_time)"
 stop
@@ -124,3 +145,22 @@ empty
 
 timed ipvsadm ipvsadm -R </tmp/rules
 is_full
+empty
+
+start nftables --policy "/weir/default.wasm"
+is_translated
+nanoseconds nftables-first-sync "$(sync_time)"
+count nftables-first-operations "$(operations)"
+time_before=$(sync_time) operations_before=$(operations) asked_before=$(asked)
+sed -i 's/10\.130\.20\.2\]/10.131.20.2]/' "$manifests/050.yaml"
+until_true has_done "$operations_before"
+nanoseconds nftables-change-sync "$(($(sync_time) - time_before))"
+count nftables-change-operations "$(($(operations) - operations_before))"
+count nftables-change-asked "$(($(asked) - asked_before))"
+translates 10.131.20.2
+if translates 10.130.20.2; then echo "the endpoint that left is still there" >&2; exit 1; fi
+stop
+
+start nftables --policy "/weir/default.wasm"
+count nftables-restart-operations "$(operations)"
+stop

@@ -46,7 +46,7 @@ fn main() {
             let slots = &mut desired.nats.get_mut(&key).unwrap().slots;
             *slots.last_mut().unwrap() = Some(endpoint(services / 2, ENDPOINTS));
             // What a changed service touches, as the reconciler has it.
-            let touched = BTreeSet::from([Key::Virtual(key), Key::Element(Element::Nat(key))]);
+            let touched = BTreeSet::from([Key::Virtual(key)]);
             measure("change", || {
                 sync(&mut kernel, &known.only(&touched), &desired.only(&touched));
             });
@@ -74,10 +74,10 @@ fn sync(kernel: &mut LinuxKernel, known: &KernelState, desired: &KernelState) {
 fn state(services: u32) -> KernelState {
     let pods = ["10.128.0.0/9".parse().unwrap()];
     let nats: BTreeMap<_, _> = (0..services).map(|number| (key(number), nat(number))).collect();
-    let elements = |key: &VirtualKey| [Element::Vip(key.address), Element::Nat(*key)];
+    let elements = |key: &VirtualKey| Element::Vip(key.address);
     KernelState {
         base: Some(Base { pods: Some(pods.into()), ..Base::default() }),
-        elements: nats.keys().flat_map(elements).collect(),
+        elements: nats.keys().map(elements).collect(),
         chains: nats.values().flat_map(Nat::chains).collect(),
         flowtable: Some(BTreeSet::new()),
         nats,

@@ -242,7 +242,6 @@ pub(crate) fn any_state() -> impl Strategy<Value = KernelState> {
         any_key().prop_map(Element::Service),
         any_key().prop_map(|key| Element::Vip(key.address)),
         any_key().prop_map(|key| Element::Hairpin(key.address)),
-        any_key().prop_map(Element::Nat),
         any_key().prop_map(|key| Element::Member(key, SocketAddr::new(key.address, 1))),
     ];
     let base = any::<bool>().prop_map(|masquerade_all| Base { masquerade_all, ..Base::default() });

@@ -266,9 +266,7 @@ impl Ledger {
     /// register isn't to name what an older service has on nftables.
     fn first(&self, key: &Key) -> Option<&Claim> {
         let of = match key {
-            Key::Element(Element::Service(of) | Element::Nat(of) | Element::Member(of, _)) => {
-                &Key::Virtual(*of)
-            }
+            Key::Element(Element::Service(of) | Element::Member(of, _)) => &Key::Virtual(*of),
             key => key,
         };
         let first = self.holders.get(of).and_then(BTreeSet::first);
@@ -387,9 +385,7 @@ impl Ledger {
         // Translated before it gets there, nothing would reach theirs.
         desired.nats.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
-            Element::Service(key) | Element::Nat(key) | Element::Member(key, _) => {
-                !self.foreign.contains(key)
-            }
+            Element::Service(key) | Element::Member(key, _) => !self.foreign.contains(key),
             // It refuses every port that isn't in our register, theirs too.
             Element::Vip(address) => {
                 self.foreign.range(VirtualKey::all_at(*address)).next().is_none()

@@ -103,8 +103,6 @@ pub enum Element {
     Vip(IpAddr),
     /// An endpoint on this node, which may be balanced to itself.
     Hairpin(IpAddr),
-    /// A service port that nftables carries: whose sources may be masqueraded.
-    Nat(VirtualKey),
     /// An endpoint to which an affinity of a service port on nftables may lead.
     Member(VirtualKey, SocketAddr),
     /// An address that isn't weir's to serve and is in use all the same.
@@ -116,7 +114,7 @@ impl Element {
     #[must_use]
     pub fn family(&self) -> Family {
         Family::of(match self {
-            Self::Service(key) | Self::Nat(key) | Self::Member(key, _) => key.address,
+            Self::Service(key) | Self::Member(key, _) => key.address,
             Self::Vip(address) | Self::Hairpin(address) | Self::Allocated(address) => *address,
         })
     }
@@ -128,7 +126,6 @@ impl fmt::Display for Element {
             Self::Service(key) => write!(f, "services {key}"),
             Self::Vip(address) => write!(f, "vips {address}"),
             Self::Hairpin(address) => write!(f, "hairpin {address}"),
-            Self::Nat(key) => write!(f, "nat {key}"),
             Self::Member(key, to) => write!(f, "members {key} -> {to}"),
             Self::Allocated(address) => write!(f, "allocated {address}"),
         }

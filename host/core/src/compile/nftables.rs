@@ -32,7 +32,6 @@ pub(super) fn compile(of: &OfPort<'_>, ways_out: WaysOut, wanted: &mut Wanted) {
             let nat = Nat { class, slots: slots.into_iter().map(Some).collect(), offload, memory };
             state.chains.extend(nat.chains());
             state.nats.insert(key, nat);
-            state.elements.insert(Element::Nat(key));
             state.elements.extend(of.hairpins(used));
         }
         of.keep_flows(key, wanted);

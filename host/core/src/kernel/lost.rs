@@ -106,9 +106,7 @@ impl Lost {
             {
                 skipped("nftables, to which a service of it moves, didn't take it")
             }
-            Operation::RemoveNat { key, .. } | Operation::RemoveElement(Element::Nat(key))
-                if self.unmade.contains(key) =>
-            {
+            Operation::RemoveNat { key, .. } if self.unmade.contains(key) => {
                 skipped("IPVS, to which the service moves, didn't take it")
             }
             Operation::RemoveElement(Element::Service(key)) if self.kept.contains(key) => {

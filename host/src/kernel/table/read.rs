@@ -58,7 +58,6 @@ fn elements<'a>(
         .map(state::Element::Service)
         .chain(addresses(&of.vips).map(state::Element::Vip))
         .chain(addresses(&of.hairpin).map(state::Element::Hairpin))
-        .chain(ports(&of.nat).map(state::Element::Nat))
         .chain(addresses(&of.allocated).map(state::Element::Allocated))
         .chain(members)
 }

@@ -119,7 +119,8 @@ impl FamilySets {
         let rule = |of: &Rule| of.clone().verdict(Verdict::Goto(chain.clone()));
         let on_ipvs = self.words.rule().in_set(&self.words.original(), &self.services.name);
         let translated = self.words.rule().any_bit(Field::CtStatus, ct_status::DNAT);
-        let on_nftables = translated.in_set(&self.words.original(), &self.nat.name);
+        // What goes to an address of ours and is translated was translated by us.
+        let on_nftables = translated.in_set(&[self.words.original_daddr()], &self.vips.name);
         let ways = [(POSTROUTING, rule(&on_ipvs)), (POSTROUTING, rule(&on_nftables))];
         let sources = self.masqueraded(base).into_iter().map(|it| (chain.clone(), it));
         ways.into_iter().chain(sources).collect()

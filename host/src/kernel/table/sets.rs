@@ -29,8 +29,6 @@ pub(in crate::kernel) struct FamilySets {
     pub(in crate::kernel) ranges: Arc<Set>,
     /// Addresses in these ranges that are somebody's, but not ours to serve.
     pub(in crate::kernel) allocated: Arc<Set>,
-    /// Service ports that nftables carries.
-    pub(in crate::kernel) nat: Arc<Set>,
     /// Which chain picks for a service port.
     pub(in crate::kernel) balance: Arc<Set>,
     /// What is in a slot of a service port.
@@ -75,8 +73,12 @@ impl Words {
 
     /// `ct original ip daddr . meta l4proto . ct original proto-dst`
     pub(super) fn original(&self) -> [Field; 3] {
-        let original = Field::CtAddr(CtDir::Original, self.original_daddr);
-        [original, Field::L4Proto, Field::CtProtoDst(CtDir::Original)]
+        [self.original_daddr(), Field::L4Proto, Field::CtProtoDst(CtDir::Original)]
+    }
+
+    /// `ct original ip daddr`
+    pub(super) fn original_daddr(&self) -> Field {
+        Field::CtAddr(CtDir::Original, self.original_daddr)
     }
 
     /// A rule that is about this family only.
@@ -127,7 +129,6 @@ impl FamilySets {
                 Set::new(name("allocated-4", "allocated-6"), &[address]),
                 "used, but not served by weir",
             ),
-            nat: commented(Set::new(name("nat-4", "nat-6"), &tuple), "service ports on nftables"),
             balance: commented(
                 Set::verdict_map(name("balance-4", "balance-6"), &tuple),
                 "service port to what picks a slot",
@@ -153,7 +154,7 @@ impl FamilySets {
         }
     }
 
-    pub(super) fn all(&self) -> [&Arc<Set>; 13] {
+    pub(super) fn all(&self) -> [&Arc<Set>; 12] {
         [
             &self.services,
             &self.vips,
@@ -161,7 +162,6 @@ impl FamilySets {
             &self.pods,
             &self.ranges,
             &self.allocated,
-            &self.nat,
             &self.balance,
             &self.endpoints,
             &self.members,
@@ -179,7 +179,6 @@ impl FamilySets {
             state::Element::Hairpin(endpoint) => {
                 (&self.hairpin, Element::new([address(*endpoint), address(*endpoint)]))
             }
-            state::Element::Nat(key) => (&self.nat, Element::new(tuple(*key))),
             state::Element::Member(key, to) => {
                 (&self.members, Element::new([&tuple(*key)[..], &place(*to)].concat()))
             }

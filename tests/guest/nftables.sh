@@ -49,6 +49,7 @@ hit client '[fd00:96::10]:80' --count 60 | counts server >/tmp/plain6
 check_equal "IPv6 as well" 3 "$(tr ' ' '\n' </tmp/plain6 | awk -F= '$2 >= 6 && $2 <= 38' | wc -l)"
 check_equal "UDP as well" 3 "$(split client 10.96.0.20:53 --protocol udp --count 3 | tr ' ' '\n' | awk -F= '/^pod/ {n += $2} END {print n}')"
 check_equal "UDP over IPv6 as well" 3 "$(split client '[fd00:96::20]:53' --protocol udp --count 3 | tr ' ' '\n' | awk -F= '/^pod/ {n += $2} END {print n}')"
+rm -f /tmp/turns-*
 for turn in 1 2 3 4 5 6; do
   split client 10.96.0.11:80 >>/tmp/turns-rr
   split client 10.96.0.12:80 >>/tmp/turns-rr-too

@@ -47,6 +47,7 @@ even="pod1=3 pod2=3 pod3=3"
 check_equal "without a word it is rr" rr "$(how 10.96.0.10:80)"
 check_equal "rr shares evenly" "$even" "$(split client 10.96.0.11:80 --count 9)"
 check_equal "wrr shares by weight" "pod1=12 pod2=4 pod3=2" "$(split client 10.96.0.12:80 --count 18)"
+rm -f /tmp/turns-*
 for turn in 1 2 3 4 5 6; do
   split client 10.96.0.10:80 >>/tmp/turns-plain
   split client 10.96.0.11:80 >>/tmp/turns-rr

@@ -17,6 +17,7 @@ use crate::config::{Config, Dataplane as Configured, Vips};
 use crate::drive::{Command, Drive, Rescan, Shared};
 use crate::keep::Keep;
 use crate::kernel::lock::Lock;
+use crate::kernel::probe::Found;
 use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors, timeouts, words};
 use crate::policies::{Chain, watch_files};
@@ -85,19 +86,12 @@ async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) ->
 
 /// Opens the kernel, sets what is set once, and loads the policies.
 fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<LinuxKernel, Chain>> {
-    let mut kernel = LinuxKernel::open(how(config))?;
+    let (mut kernel, found) = open(config)?;
     let sysctls = set_sysctls(config, kernel.has_ipvs());
-    let found = kernel.probe();
     for missing in &found.missing {
         tracing::warn!(%missing, "nftables of this kernel lacks something");
     }
     let abilities = doctor::abilities(kernel.has_ipvs(), &found);
-    if abilities.dataplanes.is_empty() {
-        bail!(
-            "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \
-             says what is missing and how to get it"
-        );
-    }
     warn_of_kube_proxy();
     if let Err(error) = kernel.set_timeouts(timeouts(&config.ipvs)) {
         tracing::warn!(error = words(&error), "the time-outs of IPVS can't be set");
@@ -111,6 +105,22 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
     all.resume(drains, seen);
     all.policies.restore(keep.answers());
     Ok(Drive::new(all, config.clone(), shared, keep, sysctls, rescan))
+}
+
+/// Opens the kernel and tries what nftables can do, which loads the modules whose sysctls are set next.
+///
+/// # Errors
+/// The kernel can't be asked, or nothing in it could carry a service.
+pub fn open(config: &Config) -> Result<(LinuxKernel, Found)> {
+    let mut kernel = LinuxKernel::open(how(config))?;
+    let found = kernel.probe();
+    if !kernel.has_ipvs() && found.schedulers.is_empty() {
+        bail!(
+            "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \
+             says what is missing and how to get it"
+        );
+    }
+    Ok((kernel, found))
 }
 
 /// How long a leaving server may drain, in milliseconds.

@@ -38,29 +38,33 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(args) => {
             let (out, remarks) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
             let done = config::command::run(&args.command, &global, out, remarks);
-            printed(done.map_err(Into::into))
+            printed(done)
         }
         Command::Completion(args) => {
             let done = args::completion(args.shell, &mut std::io::stdout().lock());
-            printed(done.map_err(Into::into))
+            printed(done)
         }
         Command::Man(args) => {
             let done = args::man(args.folder.as_deref(), &mut std::io::stdout().lock());
-            printed(done.map_err(Into::into))
+            printed(done)
         }
         Command::Version(args) => version(&args),
     }
 }
 
 /// The end of a command whose only pipe is its output: whoever read along may have seen enough.
-fn printed(done: Result<()>) -> Result<ExitCode> {
+fn printed<E: Into<anyhow::Error>>(done: Result<(), E>) -> Result<ExitCode> {
+    unless_unread(done.map_err(Into::into)).map(|()| ExitCode::SUCCESS)
+}
+
+fn unless_unread(written: Result<()>) -> Result<()> {
     let is_unread = |error: &anyhow::Error| {
         let cause = error.root_cause().downcast_ref::<std::io::Error>();
         cause.is_some_and(|it| it.kind() == std::io::ErrorKind::BrokenPipe)
     };
-    match done {
-        Err(error) if is_unread(&error) => Ok(ExitCode::SUCCESS),
-        done => done.map(|()| ExitCode::SUCCESS),
+    match written {
+        Err(error) if is_unread(&error) => Ok(()),
+        written => written,
     }
 }
 
@@ -71,11 +75,7 @@ pub fn complain(error: &anyhow::Error) {
 }
 
 fn say(text: impl std::fmt::Display) -> Result<()> {
-    match write!(std::io::stdout().lock(), "{text}") {
-        // Whoever read along has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("write the answer"),
-    }
+    unless_unread(write!(std::io::stdout().lock(), "{text}").context("write the answer"))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<()> {
@@ -167,14 +167,7 @@ fn examine(global: &GlobalArgs, args: &DoctorArgs) -> Result<ExitCode> {
 /// tried, and with both conntrack.
 fn init(global: &GlobalArgs, args: &InitArgs) -> Result<ExitCode> {
     let config = load_file(global, args.config.as_deref())?;
-    let mut kernel = crate::kernel::LinuxKernel::open(app::how(&config))?;
-    let nftables = kernel.probe();
-    if !kernel.has_ipvs() && nftables.schedulers.is_empty() {
-        bail!(
-            "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \
-             says what is missing and how to get it"
-        );
-    }
+    let (kernel, _) = app::open(&config)?;
     let wrong = app::set_sysctls(&config, kernel.has_ipvs());
     if wrong.is_empty() {
         return Ok(ExitCode::SUCCESS);

@@ -49,18 +49,6 @@ serves() {
 
 serves_no_more() { ! serves "$1"; }
 
-# until_true COMMAND… : asks rarely, since asking is work that the one processor does.
-until_true() {
-  local tries
-  for tries in $(seq 600); do
-    if "$@"; then return 0; fi
-    sleep 1
-  done
-  echo "waited in vain: $*" >&2
-  cat /tmp/weir.log >&2
-  return 1
-}
-
 # start DATAPLANE [ARGUMENT…] : the daemon, until it has synced for the first time.
 start() {
   weir run --manifests "$manifests" --node-name bench --dataplane "$@" >/tmp/weir.log 2>&1 &

@@ -4,6 +4,7 @@
 
 manifests=/tmp/manifests
 interfaces=250
+patience=120
 
 # changes : how often the daemon changed the flowtable.
 changes() {
@@ -13,18 +14,6 @@ changes() {
 
 # devices : how many interfaces of ours the flowtable has.
 devices() { nft --json list flowtables inet | jq '[.nftables[].flowtable // empty | .dev // [] | if type == "array" then .[] else . end | select(startswith("pod"))] | length'; }
-
-# until_true COMMAND… : asks rarely, since asking is work that the one processor does.
-until_true() {
-  local tries
-  for tries in $(seq 120); do
-    if "$@"; then return 0; fi
-    sleep 1
-  done
-  echo "waited in vain: $*" >&2
-  cat /tmp/weir.log >&2
-  return 1
-}
 
 has() { [ "$(devices)" = "$1" ]; }
 has_synced() { weir status 2>/dev/null | grep '^last sync' >/dev/null; }

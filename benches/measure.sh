@@ -34,3 +34,19 @@ timed() {
   "$@"
   nanoseconds "$name" "$(($(now) - began))"
 }
+
+# The longest wait of until_true, in tries.
+patience=600
+
+# until_true COMMAND… : asks rarely, since asking is work that the one processor does. The daemon's log
+# tells why it was in vain.
+until_true() {
+  local tries
+  for tries in $(seq "$patience"); do
+    if "$@"; then return 0; fi
+    sleep 1
+  done
+  echo "waited in vain: $*" >&2
+  cat /tmp/weir.log >&2
+  return 1
+}

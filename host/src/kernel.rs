@@ -144,7 +144,7 @@ impl LinuxKernel {
     /// Tries what nftables of this kernel can do; leaves nothing behind.
     #[must_use]
     pub fn probe(&mut self) -> probe::Found {
-        probe::probe(&mut self.nft, &self.sets)
+        probe::probe(&mut self.nft)
     }
 
     /// Says which base a look at the table is held against.

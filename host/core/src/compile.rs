@@ -3,7 +3,7 @@
 mod nftables;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::decision::{Dataplane, Decision};
 use crate::eligible::{Candidate, Eligible, candidates, eligible};
@@ -88,10 +88,10 @@ impl OfPort<'_> {
     }
 
     /// Endpoints on this node among those in use: only these can be balanced to themselves here.
-    fn hairpins(&self, used: &[std::net::SocketAddr]) -> impl Iterator<Item = Element> {
+    fn hairpins(&self, used: &[SocketAddr]) -> impl Iterator<Item = Element> {
         let used = self.candidates.iter().filter(|c| used.contains(&c.to));
         let here = used.filter(|c| c.is_local(self.model.node_name()));
-        here.map(|c| Element::Hairpin(c.to.ip())).collect::<Vec<_>>().into_iter()
+        here.map(|c| Element::Hairpin(c.to.ip()))
     }
 }
 

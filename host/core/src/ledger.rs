@@ -323,13 +323,14 @@ impl Ledger {
     /// What ends the offload of flows that shall not be offloaded any more. The others' come back with
     /// their next packet.
     fn renewal(&self, steps: &Plan) -> Option<Operation> {
-        let before = self.known.flowtable.as_ref()?;
-        let devices = self.surface.devices(&self.offload_classes(), Some(before))?;
         let ends = |operation: &Operation| self.ends_offload(operation);
         if !self.overdue && !steps.operations().iter().any(ends) {
             return None;
         }
-        Some(Operation::RenewFlowtable { devices, classes: self.offload_classes() })
+        let before = self.known.flowtable.as_ref()?;
+        let classes = self.offload_classes();
+        let devices = self.surface.devices(&classes, Some(before))?;
+        Some(Operation::RenewFlowtable { devices, classes })
     }
 
     /// Those of a service port whose virtual service waits for its last flows are not forgotten yet.

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use weir_core::compile::PortKey;
-use weir_core::decision::{Offload, Scheduler};
 use weir_core::kernel::{
     FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Traffic,
 };
@@ -17,8 +16,7 @@ use weir_policy_host::PolicyStats;
 
 use super::*;
 use crate::keep::Answer;
-use crate::reconcile::Defaults;
-use crate::reconcile::tests::{Wishes, service, slice, two_services};
+use crate::reconcile::tests::{Wishes, defaults, service, slice, two_services};
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
 use crate::watch::Event;
@@ -136,18 +134,11 @@ struct Subject {
 
 /// A loop that has been told nothing yet, on a node whose kernel holds this.
 fn start(kernel: FakeKernel) -> Subject {
-    let defaults = Defaults {
-        dataplane: None,
-        scheduler: Scheduler::Rr,
-        offload: Offload::Never,
-        proxy_name: None,
-        cpus: 2,
-    };
     let abilities =
         KernelAbilities { ipvs_schedulers: vec!["rr".to_owned()], ..KernelAbilities::default() };
     let node = Node { kernel, ..Node::default() };
     let policies = Wishes::default();
-    let all = Reconciler::new(Model::new("node-1"), node, policies, abilities, defaults);
+    let all = Reconciler::new(Model::new("node-1"), node, policies, abilities, defaults());
     let config = Config::default();
     let shared = Shared {
         health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),

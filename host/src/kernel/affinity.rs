@@ -30,11 +30,10 @@ pub(super) fn stale(
     sets: &Sets,
     operations: &[Operation],
 ) -> Result<Vec<Stale>, ObserveError> {
-    let none = Nat::default();
-    let lose = operations.iter().enumerate().filter_map(|(index, operation)| match operation {
-        Operation::SetNat { key, from, to } => loses(from, to).then_some((*key, (index, to))),
-        Operation::RemoveNat { key, from } => loses(from, &none).then_some((*key, (index, &none))),
-        _ => None,
+    let lose = operations.iter().enumerate();
+    let lose = lose.filter_map(|(index, operation)| {
+        let (key, left) = loss(operation)?;
+        Some((key, (index, left)))
     });
     let lose: BTreeMap<VirtualKey, (usize, &Nat)> = lose.collect();
     let mut all = Vec::new();
@@ -55,18 +54,25 @@ pub(super) fn stale(
     Ok(all)
 }
 
-/// Whether an operation makes anything stale.
+/// Whether an operation may make anything stale.
 pub(super) fn concerns(operation: &Operation) -> bool {
-    match operation {
-        Operation::SetNat { from, to, .. } => loses(from, to),
-        Operation::RemoveNat { from, .. } => loses(from, &Nat::default()),
-        _ => false,
-    }
+    loss(operation).is_some()
+}
+
+/// The service port of which an operation may make something stale, and what is left of it.
+fn loss(operation: &Operation) -> Option<(VirtualKey, &Nat)> {
+    static NOTHING: Nat = Nat { class: None, slots: Vec::new(), offload: None, memory: None };
+    let (key, from, to) = match operation {
+        Operation::SetNat { key, from, to } => (key, from, to),
+        Operation::RemoveNat { key, from } => (key, from, &NOTHING),
+        _ => return None,
+    };
+    loses(from, to).then_some((*key, to))
 }
 
 /// Whether something may be remembered that no longer holds. Of a service port that is new to
 /// nftables, something may be left from before.
-pub(super) fn loses(from: &Nat, to: &Nat) -> bool {
+fn loses(from: &Nat, to: &Nat) -> bool {
     let remembers = from.memory.is_some() || to.memory.is_some();
     let endpoints =
         |nat: &Nat| nat.slots.iter().flatten().copied().collect::<BTreeSet<SocketAddr>>();

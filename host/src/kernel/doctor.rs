@@ -197,7 +197,7 @@ fn nftables(all: &mut Findings) -> bool {
             return false;
         }
     };
-    let found = probe::try_all(&mut nft);
+    let found = probe::probe(&mut nft);
     if found.schedulers.is_empty() {
         let missing = found.missing.join("; ");
         let found = format!("answers, but can't carry services: {missing}");

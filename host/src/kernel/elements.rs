@@ -78,22 +78,19 @@ pub(super) fn apply(nft: &mut dyn Nftables, sets: &Sets, operations: &[Operation
         }
     }
     if any_stale {
-        forget(nft, sets, operations, &mut outcomes);
+        forget(nft, sets, operations, &outcomes);
     }
     outcomes
 }
 
 /// What was remembered between the look and the commit; after it nothing stale can come.
-fn forget(nft: &mut dyn Nftables, sets: &Sets, operations: &[Operation], outcomes: &mut [Outcome]) {
+fn forget(nft: &mut dyn Nftables, sets: &Sets, operations: &[Operation], outcomes: &[Outcome]) {
     for _ in 0..ROUNDS {
         let stale = match affinity::stale(nft, sets, operations) {
             Ok(stale) => stale,
             Err(error) => {
-                let text = format!(
-                    "clients may be remembered at endpoints that are gone: {}",
-                    chain(&error)
-                );
-                tracing::warn!(reason = text, "affinities can't be read");
+                let reason = chain(&error);
+                tracing::warn!(reason, "clients may be remembered at endpoints that are gone");
                 return;
             }
         };
@@ -311,58 +308,33 @@ fn edits(sets: &Sets, operation: &Operation, lost: &Lost) -> Vec<Edit> {
         Operation::SetNat { key, from, to } => {
             let without = Nat { offload: None, ..to.clone() };
             let to = if lost.lacks_offload_of(to) { &without } else { to };
-            let gone = nat(sets, *key, from, |part| part.differs_in(to), When::Cleared);
-            let fresh = nat(sets, *key, to, |part| part.differs_in(from), When::Added);
+            let gone = nat(sets, *key, from, to, When::Cleared);
+            let fresh = nat(sets, *key, to, from, When::Added);
             gone.into_iter().chain(fresh).collect()
         }
-        Operation::RemoveNat { key, from } => nat(sets, *key, from, |_| true, When::Removed),
+        Operation::RemoveNat { key, from } => nat(sets, *key, from, &Nat::default(), When::Removed),
         _ => Vec::new(),
     }
 }
 
-/// A part of a [`Nat`] that is an element of its own.
-#[derive(Clone, Copy)]
-enum Part<'a> {
-    Class(&'a Nat),
-    Offload(&'a Nat),
-    Memory(&'a Nat),
-    Slot(&'a Nat, usize),
-}
-
-impl Part<'_> {
-    /// Whether the other has something else there, or nothing.
-    fn differs_in(self, other: &Nat) -> bool {
-        match self {
-            Self::Class(nat) => nat.class != other.class,
-            Self::Offload(nat) => nat.offload != other.offload,
-            Self::Memory(nat) => nat.memory != other.memory,
-            Self::Slot(nat, slot) => nat.slots.get(slot) != other.slots.get(slot),
-        }
-    }
-}
-
-fn nat(
-    sets: &Sets,
-    key: VirtualKey,
-    of: &Nat,
-    which: impl Fn(Part<'_>) -> bool,
-    when: When,
-) -> Vec<Edit> {
+/// The elements of a service port that `other` hasn't, or has otherwise.
+fn nat(sets: &Sets, key: VirtualKey, of: &Nat, other: &Nat, when: When) -> Vec<Edit> {
     let family = sets.of(Family::of(key.address));
     let mut edits = Vec::new();
     let mut push =
         |set: &Arc<Set>, element| edits.push(Edit { when, set: Arc::clone(set), element });
-    if let Some(class) = of.class.filter(|_| which(Part::Class(of))) {
+    if let Some(class) = of.class.filter(|_| of.class != other.class) {
         push(&family.balance, family.balance(key, class));
     }
-    if let Some(class) = of.offload.filter(|_| which(Part::Offload(of))) {
+    if let Some(class) = of.offload.filter(|_| of.offload != other.offload) {
         push(&family.offload, family.offload(key, class));
     }
-    if let Some(memory) = of.memory.filter(|_| which(Part::Memory(of))) {
+    if let Some(memory) = of.memory.filter(|_| of.memory != other.memory) {
         push(&family.sticky, family.sticky(key, memory));
     }
-    for (slot, to) in of.slots.iter().enumerate() {
-        if let (Some(to), true) = (to, which(Part::Slot(of, slot))) {
+    let fresh = of.slots.iter().enumerate().filter(|(slot, to)| other.slots.get(*slot) != Some(to));
+    for (slot, to) in fresh {
+        if let Some(to) = to {
             let number = u32::try_from(slot).unwrap_or(u32::MAX);
             push(&family.endpoints, family.slot(key, number, *to));
         }

@@ -27,12 +27,8 @@ const TABLE: Name = Name::literal("weir-probe");
 const NOBODY: Name = Name::literal("nobody");
 
 /// Tries all that weir's table may hold.
-pub(super) fn try_all(nft: &mut dyn Nftables) -> Found {
-    probe(nft, &Sets::new())
-}
-
-/// Tries all that the table may hold.
-pub(super) fn probe(nft: &mut dyn Nftables, sets: &Sets) -> Found {
+pub(super) fn probe(nft: &mut dyn Nftables) -> Found {
+    let sets = Sets::new();
     let mut found = Found::default();
     let two = NonZeroU32::MIN.saturating_add(1);
     let key = VirtualKey {
@@ -43,7 +39,7 @@ pub(super) fn probe(nft: &mut dyn Nftables, sets: &Sets) -> Found {
     let family = Family::V4;
     let balance = |pick| Chain::Balance(Class { family, pick, slots: two, sticky: true });
     let mut can = |found: &mut Found, what: &str, chain: Chain| {
-        let tried = attempt(nft, sets, &chain);
+        let tried = attempt(nft, &sets, &chain);
         if let Err(why) = &tried {
             found.missing.push(format!("{what}: {why}"));
         }
@@ -114,7 +110,7 @@ mod tests {
     #[test]
     fn a_kernel_with_everything_has_everything_and_keeps_nothing() {
         let mut nft = FakeNft::new();
-        let found = probe(&mut nft, &Sets::new());
+        let found = probe(&mut nft);
         assert_eq!(found.missing, Vec::<String>::new());
         assert!(found.flowtable);
         assert_eq!(found.schedulers.len(), 6);

@@ -58,21 +58,24 @@ fn virtual_key(address: &str) -> VirtualKey {
     VirtualKey { address: address.parse().unwrap(), protocol, port }
 }
 
+pub(crate) fn defaults() -> Defaults {
+    Defaults {
+        dataplane: None,
+        scheduler: Scheduler::Rr,
+        offload: Offload::Never,
+        proxy_name: None,
+        cpus: 2,
+    }
+}
+
 fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
     let abilities = KernelAbilities {
         dataplanes: vec!["ipvs".to_owned()],
         ipvs_schedulers: ["rr", "wrr", "mh"].map(str::to_owned).to_vec(),
         ..KernelAbilities::default()
     };
-    let defaults = Defaults {
-        dataplane: None,
-        scheduler: Scheduler::Rr,
-        offload: Offload::Never,
-        proxy_name: None,
-        cpus: 2,
-    };
     let policies = Wishes { wish, ..Wishes::default() };
-    let mut all = Reconciler::new(Model::new("node-1"), kernel, policies, abilities, defaults);
+    let mut all = Reconciler::new(Model::new("node-1"), kernel, policies, abilities, defaults());
     all.set_base(Some(Base::default()));
     all
 }

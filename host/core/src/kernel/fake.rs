@@ -58,11 +58,16 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
 }
 
 fn is_in_table(operation: &Operation) -> bool {
-    let stage = operation.stage();
-    use Stage::{AddChains, AddElements, Interfaces, RemoveChains, RemoveElements};
-    use Stage::{RemoveInterfaces, RenewFlowtable};
-    let stages = [Interfaces, AddChains, AddElements, RemoveElements, RemoveChains];
-    stages.contains(&stage) || [RenewFlowtable, RemoveInterfaces].contains(&stage)
+    matches!(
+        operation.stage(),
+        Stage::Interfaces
+            | Stage::AddChains
+            | Stage::AddElements
+            | Stage::RemoveElements
+            | Stage::RemoveChains
+            | Stage::RenewFlowtable
+            | Stage::RemoveInterfaces
+    )
 }
 
 fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {

@@ -109,8 +109,7 @@ impl FamilySets {
     /// `ct status dnat ct original ip daddr . … vmap @offload`: never a flow of IPVS, never one that
     /// another program translated.
     fn offloaded(&self) -> Rule {
-        let translated = self.words.rule().any_bit(Field::CtStatus, ct_status::DNAT);
-        translated.vmap(&self.words.original(), &self.offload.name)
+        self.words.translated().vmap(&self.words.original(), &self.offload.name)
     }
 
     fn masquerade(&self, base: &Base) -> Vec<(Name, Rule)> {
@@ -118,9 +117,9 @@ impl FamilySets {
         let chain = if self.words.family == weir_nft::Family::Ip6 { v6 } else { v4 };
         let rule = |of: &Rule| of.clone().verdict(Verdict::Goto(chain.clone()));
         let on_ipvs = self.words.rule().in_set(&self.words.original(), &self.services.name);
-        let translated = self.words.rule().any_bit(Field::CtStatus, ct_status::DNAT);
         // What goes to an address of ours and is translated was translated by us.
-        let on_nftables = translated.in_set(&[self.words.original_daddr()], &self.vips.name);
+        let on_nftables =
+            self.words.translated().in_set(&[self.words.original_daddr()], &self.vips.name);
         let ways = [(POSTROUTING, rule(&on_ipvs)), (POSTROUTING, rule(&on_nftables))];
         let sources = self.masqueraded(base).into_iter().map(|it| (chain.clone(), it));
         ways.into_iter().chain(sources).collect()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use weir_core::net::Family as CoreFamily;
 use weir_core::state::{self, Base, Class, Memory, OffloadClass, VirtualKey};
+use weir_nft::expr::ct_status;
 use weir_nft::value::Value;
 use weir_nft::{CtAddr, CtDir, Data, DataType, Element, Family, Field, Name, Rule, Set, Verdict};
 
@@ -79,6 +80,11 @@ impl Words {
     /// `ct original ip daddr`
     pub(super) fn original_daddr(&self) -> Field {
         Field::CtAddr(CtDir::Original, self.original_daddr)
+    }
+
+    /// `ct status dnat`: a connection whose destination somebody translated.
+    pub(super) fn translated(&self) -> Rule {
+        self.rule().any_bit(Field::CtStatus, ct_status::DNAT)
     }
 
     /// A rule that is about this family only.

@@ -34,6 +34,10 @@ spec='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSecon
 spec='sessionAffinity: ClientIP' service sticky6 fd00:96::21 80 8080 "$pods6"
 service none 10.96.0.22 80 8080 ""
 service own 10.96.0.23 80 8080 10.1.0.11
+annotations='weir.dev/scheduler: rr' service sip 10.96.0.24 5060/SCTP 5060 "$pods"
+annotations='weir.dev/scheduler: rr' service sip6 fd00:96::24 5060/SCTP 5060 "$pods6"
+for n in 1 2 3; do sip+=("pod$n=sctp/"{0.0.0.0,"[fd00:1::1$n]"}":5060@pod$n"); done
+serve_all "${sip[@]}"
 
 start_weir --policy "$WEIR_POLICIES/annotations.wasm"
 check "weir starts and syncs" has_synced
@@ -49,6 +53,9 @@ hit client '[fd00:96::10]:80' --count 60 | counts server >/tmp/plain6
 check_equal "IPv6 as well" 3 "$(tr ' ' '\n' </tmp/plain6 | awk -F= '$2 >= 6 && $2 <= 38' | wc -l)"
 check_equal "UDP as well" 3 "$(split client 10.96.0.20:53 --protocol udp --count 3 | tr ' ' '\n' | awk -F= '/^pod/ {n += $2} END {print n}')"
 check_equal "UDP over IPv6 as well" 3 "$(split client '[fd00:96::20]:53' --protocol udp --count 3 | tr ' ' '\n' | awk -F= '/^pod/ {n += $2} END {print n}')"
+for of in '10.96.0.24' '[fd00:96::24]'; do
+  check_equal "SCTP to $of as well, in turn" "pod1=3 pod2=3 pod3=3" "$(split client "$of:5060" --protocol sctp --count 9)"
+done
 rm -f /tmp/turns-*
 for turn in 1 2 3 4 5 6; do
   split client 10.96.0.11:80 >>/tmp/turns-rr

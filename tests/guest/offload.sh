@@ -25,8 +25,18 @@ service tcp 10.96.0.20 80 8080 10.1.0.11
 annotations='weir.dev/scheduler: wlc' service ipvs 10.96.0.21 80 8080 "$pods"
 annotations='weir.dev/scheduler: wlc, weir.dev/offload-after-packets: "5"' service both 10.96.0.22 80 8080 "$pods"
 annotations='weir.dev/offload-after-packets: "0"' service zero 10.96.0.23 53/UDP 8080 10.1.0.11
+annotations='weir.dev/audit: "true", weir.dev/offload-after-packets: "5"' service audited 10.96.0.24 53/UDP 8080 10.1.0.11
 
-start_weir --policy "$WEIR_POLICIES/annotations.wasm"
+cat >/tmp/weir.yaml <<'YAML'
+apiVersion: weir.dev/v1alpha1
+kind: WeirConfiguration
+policies:
+- {name: audit, file: /weir/policies/no-offload-for-audit.wasm, config: {annotations: weir.dev/audit=true}}
+- {name: annotations, file: /weir/policies/annotations.wasm}
+offload: {countFlows: 1s}
+YAML
+sed -i "s,/weir/policies,$WEIR_POLICIES," /tmp/weir.yaml
+start_weir --config /tmp/weir.yaml
 check "weir starts and syncs" has_synced
 check_equal "connections are counted" 1 "$(sysctl -n net.netfilter.nf_conntrack_acct)"
 devices() { nft --json list flowtables inet | jq -r '.nftables[] | .flowtable // empty | select(.table == "weir") | .dev | if type == "array" then .[] else . end' | sort | paste -sd' '; }
@@ -47,12 +57,24 @@ check_equal "after fifty: not after 50" 0 "$(after 10.96.0.12 25)"
 check_equal "but with the 51st" 1 "$(after 10.96.0.12 26)"
 check_equal "never is never" 0 "$(after 10.96.0.13 100)"
 check_equal "all were answered all the same" "pod1=100" "$(cat /tmp/after)"
+check_equal "who is audited can't ask for it" 0 "$(after 10.96.0.24 100)"
+check "and explain says so" bash -c 'weir explain shop/audited | grep -F "every packet is to be seen"'
 check_equal "by an interface that is left out: never" 0 "$(after 10.96.0.14 100)"
 check_equal "by interfaces that are taken: yes" 1 "$(after 10.96.0.15 3)"
 check_equal "by an interface that isn't there: never" 0 "$(after 10.96.0.16 100)"
 check "and explain says so" bash -c 'weir explain shop/nowhere | grep -F "no interface eth9 on this node"'
 check_equal "a threshold of 0 can't be: the default" 0 "$(after 10.96.0.23 10)"
 check "and explain says so" bash -c 'weir explain shop/zero | grep "offload-after-packets"'
+
+# Flows are counted by service, in IPv4 and IPv6; one that ended is counted no more.
+flows_of() { counted "weir_offloaded_flows{$1"; }
+counts_flows() { [ "$(flows_of 'namespace="shop",service="'"$1"'"')" = "$2" ]; }
+check_equal "a flow is offloaded" 1 "$(after '[fd00:96::10]' 11)"
+check "it is counted for its service" within "$soon" counts_flows plain6 1
+check "and for no other" counts_flows never 0
+check "status has it" bash -c 'weir status --output json | jq -e ".. | objects | select(.offloadedFlows? == 1)"'
+conntrack -D -p udp -d fd00:96::10 >/dev/null 2>&1
+check "when it is gone it is counted no more" within "$soon" counts_flows plain6 0
 
 # Others' flows are theirs.
 nft -f - <<'RULES'
@@ -115,7 +137,7 @@ check "the virtual service stays for the download's sake" output_of "$(declare -
 check "explain says so" bash -c 'weir explain shop/tcp | grep -F "run on in IPVS"'
 check "the download is still running" kill -0 "$download"
 stop "$weir"
-start_weir --policy "$WEIR_POLICIES/annotations.wasm"
+start_weir --config /tmp/weir.yaml
 check_equal "a restart leaves it" "10.1.0.11:8080=0" "$(destinations 10.96.0.20:80)"
 ends_well "IPVS to nftables, and a restart: it ends well"
 check "then the virtual service goes" within "$soon" output_of "$(declare -f how); how 10.96.0.20:80" ""

@@ -151,8 +151,9 @@ pub fn how(config: &Config) -> How {
 /// What the configuration says for services on which no policy has an opinion.
 ///
 /// # Errors
-/// A scheduler of a name that weir doesn't know.
+/// A scheduler of a name that weir doesn't know, or a mode that isn't built.
 pub fn defaults(config: &Config) -> Result<Defaults> {
+    crate::base::check(config)?;
     Ok(Defaults {
         dataplane: match config.dataplane {
             Configured::Auto => None,

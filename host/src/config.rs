@@ -4,9 +4,11 @@
 //! [`Config`]. A section lives beside its defaults in a file of its own; types hold only what is
 //! allowed, and `Config::check` adds what concerns more than one field.
 
+mod cluster_ips;
 pub mod command;
 mod conntrack;
 mod decode;
+mod external_ips;
 mod fault;
 mod ipvs;
 pub mod kubeproxy;
@@ -31,7 +33,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cluster_ips::{ClusterIps, IcmpEcho};
 pub use conntrack::{Connections, Conntrack};
+pub use external_ips::ExternalIps;
 pub use fault::{ConfigError, ConfigErrors, FieldPath, Notice, NoticeKind, Step};
 pub use ipvs::{Ipvs, SchedulerName, Vips};
 pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics};
@@ -47,7 +51,7 @@ pub use policies::{
     EndpointFuel, Fuel, LogLines, LogSize, Memory, Policy, PolicyLimits, PolicySettings, ResultSize,
 };
 pub use reference::{reference, schema};
-pub use text::{Cidr, Label, ListenAddress, NodeName, NotAllowed};
+pub use text::{Cidr, InterfaceName, Label, ListenAddress, NodeName, NotAllowed};
 pub use write::{NotWritten, to_yaml, write_to};
 
 use fault::Problem;
@@ -104,6 +108,12 @@ pub struct Config {
     pub offload: Offload,
     /// Whose source address is rewritten.
     pub masquerade: Masquerade,
+    /// Which external addresses of Services are served.
+    #[serde(rename = "externalIPs")]
+    pub external_ips: ExternalIps,
+    /// What cluster addresses answer beside their ports.
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: ClusterIps,
     /// What becomes of a server that leaves a service.
     pub drain: Drain,
     /// How often the kernel is written and looked at.

@@ -135,16 +135,27 @@ fn alone(path: &str) -> String {
     }
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let value = if path == "detectLocalMode" { "NodeCIDR".into() } else { value };
+    match path {
+        "detectLocal.bridgeInterface" => file["detectLocalMode"] = "BridgeInterface".into(),
+        "detectLocal.interfaceNamePrefix" => file["detectLocalMode"] = "InterfaceNamePrefix".into(),
+        _ => {}
+    }
     file.pointer_mut(parent).unwrap()[key] = value;
     file.to_string()
 }
 
-/// The same file with the field taken out.
+/// The same file with the field taken out, or with another value.
 fn without(path: &str) -> String {
     let mut file: serde_json::Value = serde_json::from_str(&alone(path)).unwrap();
     let pointer = format!("/{}", path.replace('.', "/"));
     let (parent, key) = pointer.rsplit_once('/').unwrap();
-    file.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key);
+    let parent = file.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    // Its mode can't do without one.
+    let another = path.starts_with("detectLocal.").then(|| "another0".into());
+    match another {
+        Some(another) => parent.insert(key.to_owned(), another),
+        None => parent.remove(key),
+    };
     file.to_string()
 }
 

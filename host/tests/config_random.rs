@@ -36,6 +36,8 @@ fn document() -> impl Strategy<Value = String> {
         "detectLocal",
         "clusterCIDRs",
         "clusterCIDR",
+        "bridgeInterface",
+        "allowedCIDRs",
         "mode",
         "logging",
         "verbosity",
@@ -88,6 +90,8 @@ fn document() -> impl Strategy<Value = String> {
             "sync",
             "offload",
             "serviceCIDRs",
+            "externalIPs",
+            "detectLocal",
             "x",
         ],
         0..6,
@@ -120,6 +124,10 @@ fn config() -> impl Strategy<Value = Config> {
             config.offload.after_packets = weir::config::Packets::new(u64::from(more));
             if flag {
                 config.service_cidrs = vec!["10.96.0.0/16".parse().unwrap()];
+                config.external_ips.allowed_cidrs = Some(Vec::new());
+                config.masquerade.detect_local.mode =
+                    weir::config::DetectLocalMode::BridgeInterface;
+                config.masquerade.detect_local.bridge_interface = Some("null".parse().unwrap());
             }
             config.ipvs.scheduler = if flag { "twos" } else { "sh" }.parse().unwrap();
             config.sync.min_sync_period = format!("{least}us").parse().unwrap();

@@ -27,6 +27,10 @@ pub struct Conntrack {
     pub udp_timeout: Period,
     /// `nf_conntrack_udp_timeout_stream`, for flows with replies; `0s` leaves the kernel's value.
     pub udp_stream_timeout: Period,
+    /// Drops TCP packets that connection tracking calls invalid where they are forwarded to or from
+    /// pods; they would leave untranslated, and their answer would reset the connection. Has no
+    /// effect with `tcpBeLiberal`.
+    pub drop_invalid: bool,
 }
 
 impl Default for Conntrack {
@@ -39,6 +43,7 @@ impl Default for Conntrack {
             tcp_be_liberal: false,
             udp_timeout: Period::ZERO,
             udp_stream_timeout: Period::ZERO,
+            drop_invalid: true,
         }
     }
 }

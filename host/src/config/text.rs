@@ -166,6 +166,42 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// The name of a network interface, or how one begins: what the kernel takes as such a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceName(String);
+
+written_as_text!(
+    InterfaceName,
+    "the name of a network interface (1 to 15 bytes, no white space, no `/` or `:`)"
+);
+
+impl InterfaceName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = NotAllowed;
+
+    /// As `dev_valid_name` of `net/core/dev.c`.
+    fn from_str(text: &str) -> Result<Self, NotAllowed> {
+        let refused = |b: u8| matches!(b, 0 | b'/' | b':' | b' ' | 9..=13 | 0xA0);
+        let fits = (1..=15).contains(&text.len())
+            && !matches!(text, "." | "..")
+            && !text.bytes().any(refused);
+        if fits { Ok(Self(text.to_owned())) } else { Err(NotAllowed::new(text, Self::ALLOWED)) }
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// An address and a port to listen on; the port is never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress(SocketAddr);

@@ -7,7 +7,7 @@ use super::types::{DetectLocalMode, File, LogFormat, Mode};
 use crate::config::decode::Fault;
 use crate::config::fault::{FieldPath, Notice, NoticeKind};
 use crate::config::period::Period;
-use crate::config::text::{Cidr, ListenAddress, NodeName};
+use crate::config::text::{Cidr, InterfaceName, ListenAddress, NodeName};
 use crate::config::yaml::Node;
 use crate::config::{self, Config, Dataplane, HEALTH_PORT, LogLevel, METRICS_PORT};
 
@@ -86,19 +86,61 @@ impl<'a> Conversion<'a> {
         if file.mode != Mode::Nftables && file.nftables.masquerade_all {
             self.notice("nftables.masqueradeAll", NoticeKind::Ignored, "mode isn't nftables");
         }
-        to.detect_local.mode = match file.detect_local_mode {
-            DetectLocalMode::NodeCIDR => config::DetectLocalMode::NodeCIDR,
-            DetectLocalMode::ClusterCIDR => self.cluster_cidrs(file, &mut to.detect_local),
-            DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix => {
-                let text = "traffic of pods isn't recognised by interface; no mode is in force";
-                self.notice("detectLocalMode", NoticeKind::NotYet, text);
-                config::DetectLocalMode::None
+        self.detect_local(file, &mut to.detect_local);
+        self.idle(file);
+    }
+
+    /// A mode whose own field is wrong is left out: one error for one fault.
+    fn detect_local(&mut self, file: &File, to: &mut config::DetectLocal) {
+        use config::DetectLocalMode as Mode;
+        let from = &file.detect_local;
+        to.mode = match file.detect_local_mode {
+            DetectLocalMode::NodeCIDR => Mode::NodeCIDR,
+            DetectLocalMode::ClusterCIDR => self.cluster_cidrs(file, to),
+            DetectLocalMode::BridgeInterface => {
+                to.bridge_interface = self.interface("bridgeInterface", &from.bridge_interface);
+                to.bridge_interface.as_ref().map_or(Mode::None, |_| Mode::BridgeInterface)
+            }
+            DetectLocalMode::InterfaceNamePrefix => {
+                let prefix = self.interface("interfaceNamePrefix", &from.interface_name_prefix);
+                to.interface_name_prefix = prefix;
+                to.interface_name_prefix.as_ref().map_or(Mode::None, |_| Mode::InterfaceNamePrefix)
             }
         };
-        if file.detect_local_mode != DetectLocalMode::ClusterCIDR && !file.cluster_cidr.is_empty() {
-            let text = "detectLocalMode isn't ClusterCIDR";
-            self.notice("clusterCIDR", NoticeKind::Ignored, text);
+    }
+
+    /// Names what another `detectLocalMode` would read.
+    fn idle(&mut self, file: &File) {
+        let detect = &file.detect_local;
+        let fields = [
+            ("clusterCIDR", DetectLocalMode::ClusterCIDR, &file.cluster_cidr),
+            (
+                "detectLocal.bridgeInterface",
+                DetectLocalMode::BridgeInterface,
+                &detect.bridge_interface,
+            ),
+            (
+                "detectLocal.interfaceNamePrefix",
+                DetectLocalMode::InterfaceNamePrefix,
+                &detect.interface_name_prefix,
+            ),
+        ];
+        for (field, mode, written) in fields {
+            if file.detect_local_mode != mode && !written.is_empty() {
+                let text = format!("detectLocalMode isn't {mode:?}");
+                self.notice(field, NoticeKind::Ignored, text);
+            }
         }
+    }
+
+    /// As kube-proxy, a mode by interface without its field is an error.
+    fn interface(&mut self, field: &str, written: &str) -> Option<InterfaceName> {
+        let path = format!("detectLocal.{field}");
+        if written.is_empty() {
+            self.fault(&path, &"must be set for this detectLocalMode");
+            return None;
+        }
+        written.parse().map_err(|error| self.fault(&path, &error)).ok()
     }
 
     /// As kube-proxy, mode ClusterCIDR without a range recognises nothing.

@@ -98,13 +98,15 @@ pub const FIELDS: &[Field] = &[
         "`offload.afterPackets` in every mode; 0 is never, and a negative one is an error",
     ),
     ignored("winkernel", WINDOWS),
+    honoured("detectLocalMode", "`masquerade.detectLocal.mode`; ClusterCIDR where empty"),
     honoured(
-        "detectLocalMode",
-        "`masquerade.detectLocal.mode`: ClusterCIDR (also where empty) and NodeCIDR; \
-         BridgeInterface and InterfaceNamePrefix aren't supported yet and count as none",
+        "detectLocal.bridgeInterface",
+        "`masquerade.detectLocal.bridgeInterface`, where the mode is BridgeInterface",
     ),
-    not_yet("detectLocal.bridgeInterface", "traffic of pods isn't recognised by interface"),
-    not_yet("detectLocal.interfaceNamePrefix", "traffic of pods isn't recognised by interface"),
+    honoured(
+        "detectLocal.interfaceNamePrefix",
+        "`masquerade.detectLocal.interfaceNamePrefix`, where the mode is InterfaceNamePrefix",
+    ),
     honoured("clusterCIDR", "`masquerade.detectLocal.clusterCIDRs`, where the mode is ClusterCIDR"),
     not_yet("nodePortAddresses", "node ports aren't served; the field will be read once they are"),
     ignored(

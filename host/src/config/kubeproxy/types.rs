@@ -29,14 +29,15 @@ pub(super) struct File {
     pub(super) cluster_cidr: String,
     pub(super) conntrack: Conntrack,
     pub(super) config_sync_period: Period,
-    /// Its fields are named in notices and taken out before.
-    pub(super) detect_local: Nothing,
+    pub(super) detect_local: DetectLocal,
 }
 
-/// A section none of whose fields is honoured.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct DetectLocal {
+    pub(super) bridge_interface: String,
+    pub(super) interface_name_prefix: String,
+}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

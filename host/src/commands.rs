@@ -86,7 +86,11 @@ fn load(global: &GlobalArgs, source: &SourceArgs) -> Result<Config> {
     let (config, notices) = config::load(source.config.as_deref(), &global.overrides(source))?;
     log::start(&config.log);
     for notice in notices {
-        tracing::warn!(%notice, "configuration");
+        if notice.kind.is_loss() {
+            tracing::warn!(%notice, "configuration");
+        } else {
+            tracing::info!(%notice, "configuration");
+        }
     }
     Ok(config)
 }

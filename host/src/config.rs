@@ -16,6 +16,7 @@ mod listen;
 mod load;
 mod log;
 mod masquerade;
+mod node_port_addresses;
 mod number;
 mod offload;
 mod pace;
@@ -42,6 +43,7 @@ pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics};
 pub use load::{Overrides, load, parse};
 pub use log::{Log, LogFormat, LogLevel};
 pub use masquerade::{DetectLocal, DetectLocalMode, Masquerade};
+pub use node_port_addresses::NodePortAddresses;
 pub use number::{Size, Within};
 pub use offload::{Offload, Packets, packets};
 pub use pace::{Drain, Sync};
@@ -95,6 +97,10 @@ pub struct Config {
     /// what is in them and belongs to no Service is dropped. None are known where there is neither.
     #[serde(rename = "serviceCIDRs")]
     pub service_cidrs: Vec<Cidr>,
+    /// Addresses on which node ports answer: `primary`, the first of each family in the Node object, or
+    /// all of the node's in these ranges, and all of a family of which no range is named. Never
+    /// loopback, link-local ones of IPv6, or those of services.
+    pub node_port_addresses: NodePortAddresses,
     /// What carries the services on which no policy has an opinion: `auto`, `ipvs` or `nftables`.
     pub dataplane: Dataplane,
     /// Policies in the order in which they are asked; each field of a decision comes from the
@@ -136,6 +142,7 @@ impl Config {
         let mut problems = Vec::new();
         policies::check(&self.policies, &mut problems);
         service_cidrs::check(&self.service_cidrs, &self.masquerade, &mut problems);
+        self.node_port_addresses.check(&mut problems);
         self.offload.check(&mut problems);
         self.masquerade.check(&mut problems);
         self.drain.check(&mut problems);

@@ -52,7 +52,7 @@ fn a_flag_beats_the_file_and_the_file_the_default() {
 fn the_threshold_of_the_flag_beats_both_kinds_of_file() {
     let kube_proxy = |field: &str| {
         let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
-        format!("{head}nftables: {{{field}}}\n")
+        format!("{head}mode: nftables\nnftables: {{{field}}}\n")
     };
     let weir = |field: &str| format!("{HEAD}offload: {{{field}}}\n");
     let cases = [
@@ -188,6 +188,10 @@ fn check_tells_what_is_wrong_and_what_is_lost() {
     assert!(config_command(&format!("check {lossy}")).0.contains("mode is changed: "));
     let strict = config_command(&format!("check --strict {lossy}")).2.unwrap();
     assert!(strict.contains("aren't taken as they stand"), "{strict}");
+    let defaults = folder.join("kube-proxy/empty.yaml").display().to_string();
+    let (told, _, error) = config_command(&format!("check --strict {defaults}"));
+    assert_eq!(error, None, "a default of kube-proxy's is no loss");
+    assert!(told.contains("nodePortAddresses is kube-proxy's default: "), "{told}");
     let error = config_command(&format!("check {bad}")).2.unwrap();
     assert!(
         error.starts_with(&format!("{bad}:4: masquerade.detectLocal.clusterCIDRs: ")),

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod model;
 pub mod net;
+pub mod node_ports;
 pub mod offload;
 pub mod plan;
 pub mod ranges;

@@ -145,11 +145,19 @@ pub enum NoticeKind {
     NotYet,
     /// It is taken, and means something a little different here.
     Changed,
+    /// It says nothing, and kube-proxy's default for that isn't weir's.
+    Default,
     /// Nothing is known about a field of this name.
     Unknown,
 }
 
 impl NoticeKind {
+    /// Whether the file doesn't get all that it asks for.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        self != Self::Default
+    }
+
     /// For logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -157,6 +165,7 @@ impl NoticeKind {
             Self::Ignored => "ignored",
             Self::NotYet => "not supported yet",
             Self::Changed => "changed",
+            Self::Default => "kube-proxy's default",
             Self::Unknown => "unknown",
         }
     }

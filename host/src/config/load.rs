@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::decode::decode;
-use super::fault::{ConfigError, ConfigErrors, FieldPath, Notice, Problem};
+use super::fault::{ConfigError, ConfigErrors, FieldPath, Notice, Problem, Step};
 use super::log::{LogFormat, LogLevel};
 use super::offload::Packets;
 use super::policies::Policy;
@@ -187,10 +187,15 @@ fn finish(
     Err(ConfigErrors(errors))
 }
 
-/// Whether the field, or one that it lies in, already has an error: its value is then a default
-/// that nobody wrote.
+/// Whether the field, one that it lies in, or an element of it already has an error: its value is
+/// then one that nobody wrote.
 fn reported(errors: &[ConfigError], field: &FieldPath) -> bool {
-    errors.iter().any(|error| field.steps().starts_with(error.path.steps()))
+    let is_element = |error: &ConfigError| {
+        let below = error.path.steps().strip_prefix(field.steps());
+        below.is_some_and(|below| matches!(below, [Step::Index(_)]))
+    };
+    let lies_in = |error: &ConfigError| field.steps().starts_with(error.path.steps());
+    errors.iter().any(|error| lies_in(error) || is_element(error))
 }
 
 /// The line of the field, or of the innermost map around it that was written.

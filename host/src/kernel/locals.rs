@@ -11,7 +11,7 @@ use weir_link::{Change, Error, Link, LinkIndex, LinkName, Links, Op, Sources, Vi
 use super::virtuals::chain;
 
 /// The dummy device's name.
-pub const DUMMY: &str = "weir0";
+pub const DUMMY: &str = weir_core::node_ports::OWN_DUMMY;
 
 /// How addresses are made local.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

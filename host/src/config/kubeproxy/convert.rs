@@ -6,10 +6,13 @@ use std::num::NonZeroU16;
 use super::types::{DetectLocalMode, File, LogFormat, Mode};
 use crate::config::decode::Fault;
 use crate::config::fault::{FieldPath, Notice, NoticeKind};
+use crate::config::node_port_addresses::{NodePortAddresses, PRIMARY};
 use crate::config::period::Period;
 use crate::config::text::{Cidr, InterfaceName, ListenAddress, NodeName};
 use crate::config::yaml::Node;
 use crate::config::{self, Config, Dataplane, HEALTH_PORT, LogLevel, METRICS_PORT};
+
+const NODE_PORT_ADDRESSES: &str = "nodePortAddresses";
 
 /// One conversion and what it has to say.
 pub(super) struct Conversion<'a> {
@@ -29,6 +32,7 @@ impl<'a> Conversion<'a> {
             dataplane: self.dataplane(file.mode),
             ..Config::default()
         };
+        config.node_port_addresses = self.node_port_addresses(file);
         self.masquerade(file, &mut config.masquerade);
         self.sync(file, &mut config.sync);
         self.listen(file, &mut config);
@@ -45,7 +49,8 @@ impl<'a> Conversion<'a> {
 
     fn notice(&mut self, path: &str, kind: NoticeKind, text: impl Into<String>) {
         let path = FieldPath::known(path);
-        self.notices.push(Notice { line: Some(self.line(&path)), path, kind, text: text.into() });
+        let line = self.root.at(&path).map(|written| written.line);
+        self.notices.push(Notice { line, path, kind, text: text.into() });
     }
 
     fn fault(&mut self, path: &str, text: &impl ToString) {
@@ -73,6 +78,36 @@ impl<'a> Conversion<'a> {
                 Dataplane::Auto
             }
         }
+    }
+
+    /// kube-proxy's default hangs on its mode, and `primary` stands there in a list.
+    fn node_port_addresses(&mut self, file: &File) -> NodePortAddresses {
+        let written = &file.node_port_addresses;
+        match written.as_slice() {
+            [] if file.mode == Mode::Nftables => return NodePortAddresses::Primary,
+            [] => {
+                let text =
+                    "all addresses of the node, where mode isn't nftables; weir's own is primary";
+                self.notice(NODE_PORT_ADDRESSES, NoticeKind::Default, text);
+                return NodePortAddresses::all();
+            }
+            [one] if one == PRIMARY => return NodePortAddresses::Primary,
+            _ => {}
+        }
+        let mut ranges = Vec::new();
+        for (index, range) in written.iter().enumerate() {
+            match range.parse() {
+                Ok(net) => ranges.push(Cidr::containing(net)),
+                Err(_) => self.fault(
+                    &format!("{NODE_PORT_ADDRESSES}[{index}]"),
+                    &format!(
+                        "`{range}` is not allowed: expected {}, or `{PRIMARY}` alone",
+                        Cidr::ALLOWED
+                    ),
+                ),
+            }
+        }
+        NodePortAddresses::Ranges(ranges)
     }
 
     fn masquerade(&mut self, file: &File, to: &mut config::Masquerade) {

@@ -108,7 +108,11 @@ pub const FIELDS: &[Field] = &[
         "`masquerade.detectLocal.interfaceNamePrefix`, where the mode is InterfaceNamePrefix",
     ),
     honoured("clusterCIDR", "`masquerade.detectLocal.clusterCIDRs`, where the mode is ClusterCIDR"),
-    not_yet("nodePortAddresses", "node ports aren't served; the field will be read once they are"),
+    honoured(
+        "nodePortAddresses",
+        "`nodePortAddresses`; where empty, `primary` with mode nftables and all addresses (`0.0.0.0/0` \
+         and `::/0`) with any other, as in kube-proxy",
+    ),
     ignored(
         "oomScoreAdj",
         "it needs CAP_SYS_RESOURCE; priority class system-node-critical gives a pod -997",

@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) detect_local_mode: DetectLocalMode,
     #[serde(rename = "clusterCIDR")]
     pub(super) cluster_cidr: String,
+    pub(super) node_port_addresses: Vec<String>,
     pub(super) conntrack: Conntrack,
     pub(super) config_sync_period: Period,
     pub(super) detect_local: DetectLocal,

@@ -22,7 +22,7 @@ use weir_core::diff::diff;
 use weir_core::kernel::Kernel;
 use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{
-    Base, Class, Element, KernelState, Key, Nat, OffloadClass, Pick, VirtualKey,
+    Base, Class, Element, KernelState, Key, Leg, Nat, OffloadClass, Pick, Pods, VirtualKey,
 };
 
 const ENDPOINTS: u8 = 2;
@@ -43,7 +43,7 @@ fn main() {
             let key = key(services / 2);
             let known = state(services);
             let mut desired = known.clone();
-            let slots = &mut desired.nats.get_mut(&key).unwrap().slots;
+            let slots = &mut desired.nats.get_mut(&key).unwrap().main.slots;
             *slots.last_mut().unwrap() = Some(endpoint(services / 2, ENDPOINTS));
             // What a changed service touches, as the reconciler has it.
             let touched = BTreeSet::from([Key::Virtual(key)]);
@@ -76,7 +76,7 @@ fn state(services: u32) -> KernelState {
     let nats: BTreeMap<_, _> = (0..services).map(|number| (key(number), nat(number))).collect();
     let elements = |key: &VirtualKey| Element::Vip(key.address);
     KernelState {
-        base: Some(Base { pods: Some(pods.into()), ..Base::default() }),
+        base: Some(Base { pods: Pods::In(pods.into()), ..Base::default() }),
         elements: nats.keys().map(elements).collect(),
         chains: nats.values().flat_map(Nat::chains).collect(),
         flowtable: Some(BTreeSet::new()),
@@ -87,14 +87,12 @@ fn state(services: u32) -> KernelState {
 
 fn nat(number: u32) -> Nat {
     let slots = NonZeroU32::new(ENDPOINTS.into()).unwrap();
-    let class = Class { family: Family::V4, pick: Pick::Random, slots, sticky: false };
+    let class =
+        Class { family: Family::V4, pick: Pick::Random, slots, sticky: false, inside: false };
     let after = NonZeroU32::new(AFTER).unwrap();
-    Nat {
-        class: Some(class),
-        slots: (0..ENDPOINTS).map(|host| Some(endpoint(number, host))).collect(),
-        offload: Some(OffloadClass { after, interfaces: None }),
-        memory: None,
-    }
+    let slots = (0..ENDPOINTS).map(|host| Some(endpoint(number, host))).collect();
+    let offload = Some(OffloadClass { after, interfaces: None });
+    Nat { main: Leg { class: Some(class), slots }, offload, ..Nat::default() }
 }
 
 fn key(number: u32) -> VirtualKey {

@@ -153,7 +153,6 @@ pub fn how(config: &Config) -> How {
 /// # Errors
 /// A scheduler of a name that weir doesn't know, or a mode that isn't built.
 pub fn defaults(config: &Config) -> Result<Defaults> {
-    crate::base::check(config)?;
     Ok(Defaults {
         dataplane: match config.dataplane {
             Configured::Auto => None,

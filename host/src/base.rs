@@ -1,69 +1,84 @@
-//! The part of weir's table that belongs to no service: from the configuration and the Node. Pure.
+//! What services rest on and none of them owns: from the configuration, the Node and its interfaces.
+//! Pure.
 
-use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use ipnet::IpNet;
+use weir_core::compile::{Here, WaysOut};
 use weir_core::model::Model;
-use weir_core::state::Base;
+use weir_core::node_ports::is_for_services;
+use weir_core::state::{Base, Echo, Pods};
 
-use crate::config::{Config, DetectLocalMode};
-
-/// The configuration asks for something that the daemon can't do.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("masquerade.detectLocal.mode {0} isn't built yet")]
-pub struct NotBuilt(&'static str);
-
-/// Whether [`base`] can do what the configuration says.
-///
-/// # Errors
-/// Pods are to be recognised by interface.
-pub fn check(config: &Config) -> Result<(), NotBuilt> {
-    match config.masquerade.detect_local.mode {
-        DetectLocalMode::BridgeInterface => Err(NotBuilt("BridgeInterface")),
-        DetectLocalMode::InterfaceNamePrefix => Err(NotBuilt("InterfaceNamePrefix")),
-        _ => Ok(()),
-    }
-}
+use crate::config::{Config, DetectLocalMode, IcmpEcho};
 
 /// What the table is like beyond services' elements: follows the configuration and the Node.
 #[must_use]
 pub fn base(config: &Config, model: &Model) -> Base {
     let masquerade = &config.masquerade;
-    let detect = &masquerade.detect_local;
-    let pods: Option<BTreeSet<IpNet>> = match detect.mode {
-        // `check` refuses the two by interface.
-        DetectLocalMode::None
-        | DetectLocalMode::BridgeInterface
-        | DetectLocalMode::InterfaceNamePrefix => None,
-        DetectLocalMode::ClusterCIDR => {
-            Some(detect.cluster_cidrs.iter().map(|range| range.get()).collect())
-        }
-        DetectLocalMode::NodeCIDR => {
-            model.node().map(|node| node.pod_cidrs.iter().copied().collect())
-        }
-    };
+    let pods = pods(config, model);
     let mut ranges = model.service_ranges();
     ranges.extend(config.service_cidrs.iter().map(|range| range.get()));
-    // A range that reaches into the pods' would cut them off.
-    let overlaps = |a: &IpNet, b: &IpNet| a.contains(b) || b.contains(a);
-    ranges.retain(|range| !pods.iter().flatten().any(|pod| overlaps(range, pod)));
-    Base { masquerade_all: masquerade.all, pods, ranges }
+    if let Pods::In(pods) = &pods {
+        // A range that reaches into the pods' would cut them off.
+        ranges.retain(|range| !pods.iter().any(|pod| range.contains(pod) || pod.contains(range)));
+    }
+    let echo = match config.cluster_ips.icmp_echo {
+        IcmpEcho::Answer => Echo::Answer,
+        IcmpEcho::Refuse => Echo::Refuse,
+        IcmpEcho::Ignore => Echo::Drop,
+    };
+    let drop_invalid = config.conntrack.drop_invalid && !config.conntrack.tcp_be_liberal;
+    Base { masquerade_all: masquerade.all, pods, ranges, echo, drop_invalid }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn pods(config: &Config, model: &Model) -> Pods {
+    let detect = &config.masquerade.detect_local;
+    let by = |name: &Option<_>, how: fn(String) -> Pods| {
+        name.as_ref().map_or(Pods::Unknown, |name: &crate::config::InterfaceName| {
+            how(name.as_str().to_owned())
+        })
+    };
+    match detect.mode {
+        DetectLocalMode::None => Pods::Unknown,
+        DetectLocalMode::BridgeInterface => by(&detect.bridge_interface, Pods::By),
+        DetectLocalMode::InterfaceNamePrefix => by(&detect.interface_name_prefix, Pods::ByPrefix),
+        DetectLocalMode::ClusterCIDR => {
+            Pods::In(detect.cluster_cidrs.iter().map(|range| range.get()).collect())
+        }
+        DetectLocalMode::NodeCIDR => model
+            .node()
+            .map_or(Pods::Unknown, |node| Pods::In(node.pod_cidrs.iter().copied().collect())),
+    }
+}
 
-    #[test]
-    fn what_is_not_built_is_refused_by_name() {
-        let with = |mode| {
-            let mut config = Config::default();
-            config.masquerade.detect_local.mode = mode;
-            check(&config).map_err(|error| error.to_string())
-        };
-        assert_eq!(with(DetectLocalMode::NodeCIDR), Ok(()));
-        let text = "masquerade.detectLocal.mode BridgeInterface isn't built yet";
-        assert_eq!(with(DetectLocalMode::BridgeInterface), Err(text.to_owned()));
-        assert!(with(DetectLocalMode::InterfaceNamePrefix).is_err());
+/// What a look at the node's network found that services depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// Whether there are default routes.
+    pub ways_out: WaysOut,
+    /// Addresses on interfaces, each with its interface's name.
+    pub held: Vec<(String, IpAddr)>,
+}
+
+impl Around {
+    /// Addresses that are the node's own: not what holds services' addresses, nor link-local ones,
+    /// which each interface has.
+    fn own(&self) -> impl Iterator<Item = IpAddr> {
+        let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let held = self.held.iter().filter(|(name, _)| !is_for_services(name));
+        held.map(|(_, ip)| *ip).filter(move |ip| !link_local(ip))
+    }
+}
+
+/// What is around the services: follows the configuration, the Node and its interfaces.
+#[must_use]
+pub fn here(config: &Config, model: &Model, around: &Around) -> Here {
+    let allowed = config.external_ips.allowed_cidrs.as_ref();
+    let held = around.held.iter().map(|(name, ip)| (name.as_str(), *ip));
+    Here {
+        ways_out: around.ways_out,
+        own: around.own().collect(),
+        node_ports: config.node_port_addresses.get().of(model.node(), held),
+        external_ranges: allowed.map(|all| all.iter().map(|range| range.get()).collect()),
+        ..Here::default()
     }
 }

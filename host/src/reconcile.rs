@@ -14,7 +14,7 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use weir_core::compile::{PortKey, WaysOut};
+use weir_core::compile::{Front, Here, PortKey, fronts};
 use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler};
 use weir_core::drain::Drains;
 use weir_core::eligible::candidates;
@@ -143,7 +143,7 @@ pub struct Reconciler<K, P> {
     meters: Meters,
     set_aside: Vec<SetAside>,
     survey: Survey,
-    ways_out: WaysOut,
+    here: Here,
     flows: Option<BTreeMap<VirtualKey, u64>>,
     touched: Touched,
     keys: BTreeSet<Key>,
@@ -164,7 +164,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         abilities: KernelAbilities,
         defaults: Defaults,
     ) -> Self {
-        Self {
+        let mut all = Self {
             model,
             kernel,
             policies,
@@ -178,7 +178,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             meters: Meters::default(),
             set_aside: Vec::new(),
             survey: Survey::default(),
-            ways_out: WaysOut::default(),
+            here: Here::default(),
             flows: None,
             touched: Touched::default(),
             keys: BTreeSet::new(),
@@ -188,7 +188,9 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             surprised: false,
             looked: false,
             drift: 0,
-        }
+        };
+        all.here.translates = all.translates();
+        all
     }
 
     /// Goes on with what an earlier run kept.
@@ -231,6 +233,13 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let endpoints: BTreeSet<SocketAddr> =
             ports.flat_map(|(it, port)| of_port(it, port)).collect();
         self.seen.note(name, &endpoints, now);
+    }
+
+    /// The addresses and ports at which a service port answers on this node.
+    #[must_use]
+    pub fn fronts(&self, service: &Service, port: PortKey) -> Vec<Front> {
+        let of = service.ports.iter().filter(|it| PortKey::of(it) == port);
+        of.flat_map(|it| fronts(&self.model, &self.here, service, it)).collect()
     }
 
     /// Takes over what is wanted of the table beyond the services' elements.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use weir::reconcile::{Defaults, Reconciler};
 use weir::watch::manifests::{Batch, Content, Directory, Limits};
-use weir_core::compile::WaysOut;
+use weir_core::compile::{Here, WaysOut};
 use weir_core::decision::Offload;
 use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel as _};
@@ -100,8 +100,7 @@ fn start(folder: &Folder, kernel: FakeKernel) -> World {
     world.resume(Drains::new(settings.drain_seconds * 1000, &[]), FirstSeen::default());
     world.set_base(Some(Base { ranges: settings.service_ranges.clone(), ..Base::default() }));
     world.set_interfaces(&interfaces(&settings.interfaces));
-    let out = settings.default_routes;
-    world.set_ways_out(WaysOut { v4: out, v6: out });
+    world.set_here(settings.here());
     world
 }
 
@@ -135,7 +134,7 @@ fn happen(happening: &Happening, there: &[Interface], world: &mut World) {
     }
     for (key, slot) in happening.emptied_slots() {
         let nat = kernel.state.nats.get_mut(&key).expect("nftables carries it");
-        *nat.slots.get_mut(slot).expect("it has the slot") = None;
+        *nat.main.slots.get_mut(slot).expect("it has the slot") = None;
     }
     kernel.state.virtuals.extend(happening.foreign());
     for key in happening.given_up() {
@@ -178,6 +177,18 @@ fn at_rest(folder: &Folder, world: &mut World, now_there: &[Interface], now: u64
 }
 
 impl Settings {
+    /// What is around the scenario's services.
+    fn here(&self) -> Here {
+        let out = self.default_routes;
+        Here {
+            ways_out: WaysOut { v4: out, v6: out },
+            own: self.own.clone(),
+            node_ports: self.node_ports.clone(),
+            external_ranges: self.external_ranges.clone(),
+            ..Here::default()
+        }
+    }
+
     /// What the scenario's kernel can do.
     fn abilities(&self) -> weir_core::view::KernelAbilities {
         use weir_core::decision::Scheduler;

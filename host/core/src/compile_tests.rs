@@ -22,9 +22,10 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
     let asked = Asked {
         protocol,
         endpoints: endpoints.iter().map(|to| at(to)).collect(),
-        in_use: endpoints.iter().map(|to| at(to)).collect(),
+        in_use: [endpoints.iter().map(|to| at(to)).collect()].into(),
         affinity_seconds: None,
-        node_addresses: Vec::new(),
+        unserved: Vec::new(),
+        splits: false,
         kernel: &kernel,
         dataplane: Some(Dataplane::Ipvs),
         scheduler: crate::decision::Scheduler::Rr,
@@ -35,9 +36,13 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
 
 /// The state for a service of which every port has the default decision.
 fn state(service: &Service, slices: &[EndpointSlice]) -> KernelState {
+    state_here(service, slices, &Here::default())
+}
+
+fn state_here(service: &Service, slices: &[EndpointSlice], here: &Here) -> KernelState {
     let decide = |p: &ServicePort| (PortKey::of(p), decision(p.protocol, &[], Wish::default()));
     let decisions: BTreeMap<_, _> = service.ports.iter().map(decide).collect();
-    compile(&model(service, slices), service, &decisions, WaysOut::default()).state
+    compile(&model(service, slices), here, service, &decisions).state
 }
 
 /// A state as the steps that make it from nothing.
@@ -186,7 +191,7 @@ fn a_decision_shapes_its_port_and_no_other() {
         decision(Tcp, &[], nft),
     ];
     let decisions = service.ports.iter().map(PortKey::of).zip(decisions).collect();
-    let state = compile(&model, &service, &decisions, WaysOut::default()).state;
+    let state = compile(&model, &Here::default(), &service, &decisions).state;
     let printed: Vec<_> =
         state.virtuals.iter().map(|(key, it)| format!("{key} {}", it.balance)).collect();
     assert_eq!(printed, ["tcp 10.96.0.1:80 rr", "tcp 10.96.0.1:443 mh (port) persistent 60 s"]);
@@ -197,14 +202,19 @@ fn a_decision_shapes_its_port_and_no_other() {
 }
 
 #[test]
-fn other_addresses_of_a_service_are_not_its_cluster_addresses() {
+fn an_address_of_the_nodes_own_is_nobodys_to_take() {
     let service = Service {
-        external_ips: vec![ip("192.0.2.1")],
+        external_ips: vec![ip("192.0.2.1"), ip("192.0.2.3")],
         load_balancer_ips: vec![ip("192.0.2.2")],
         ..web(&["10.96.0.1"])
     };
-    let state = state(&service, &[slice("a", &[slice_port("", Tcp, 80)], &[ready("10.0.0.1")])]);
-    assert_eq!(state.locals, [ip("10.96.0.1")].into(), "a node's own address may be among them");
+    let here = Here { own: [ip("192.0.2.3")].into(), ..Here::default() };
+    let slices = [slice("a", &[slice_port("", Tcp, 80)], &[ready("10.0.0.1")])];
+    let state = state_here(&service, &slices, &here);
+    let others = [ip("10.96.0.1"), ip("192.0.2.1"), ip("192.0.2.2")];
+    assert_eq!(state.locals, others.into());
+    assert!(!state.elements.contains(&Element::Vip(ip("192.0.2.3"))), "its ports stay open");
+    assert!(state.virtuals.contains_key(&key(Tcp, "192.0.2.3:80")), "it is served all the same");
 }
 
 #[test]

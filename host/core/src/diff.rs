@@ -59,15 +59,31 @@ fn diff_nftables(known: &KernelState, desired: &KernelState, steps: &mut Vec<Ope
     steps.extend(removed.copied().map(Operation::RemoveChain));
     for (key, want) in &desired.nats {
         let from = known.nats.get(key).cloned().unwrap_or_default();
-        let to = want.clone().like(&from);
-        if from != to {
-            steps.push(Operation::SetNat { key: *key, from, to });
-        }
+        diff_nat(*key, from, want, desired.virtuals.contains_key(key), steps);
     }
     let removed = known.nats.iter().filter(|(key, _)| !desired.nats.contains_key(key));
-    let remove =
-        |(key, from): (&VirtualKey, &Nat)| Operation::RemoveNat { key: *key, from: from.clone() };
-    steps.extend(removed.map(remove));
+    steps.extend(removed.map(|(key, from)| Operation::RemoveNat {
+        key: *key,
+        from: from.clone(),
+        to: Nat::default(),
+    }));
+}
+
+/// What moves to IPVS is carried by nftables until IPVS has it.
+fn diff_nat(key: VirtualKey, from: Nat, want: &Nat, on_ipvs: bool, steps: &mut Vec<Operation>) {
+    let moves = on_ipvs && from.carries() && !want.carries();
+    let mut to = want.clone().like(&from);
+    if moves {
+        to.main.clone_from(&from.main);
+        (to.offload, to.memory) = (from.offload, from.memory);
+    }
+    let stays = want.clone().like(&to);
+    if from != to {
+        steps.push(Operation::SetNat { key, from, to: to.clone() });
+    }
+    if moves {
+        steps.push(Operation::RemoveNat { key, from: to, to: stays });
+    }
 }
 
 fn diff_virtual(

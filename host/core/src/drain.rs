@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Scheduler;
 use crate::kernel::Server;
-use crate::state::{Element, KernelState, Key, Virtual, VirtualKey, Weight};
+use crate::state::{Element, KernelState, Key, Nat, Virtual, VirtualKey, Weight};
 
 /// The lowest address that a server can have: the start of a range.
 const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -91,8 +91,9 @@ impl Drains {
                 (Some(have), Some(want)) if self.waits_for(*key, want) => {
                     self.hold_one(*key, have, want, now);
                 }
-                (Some(have), None) if desired.nats.contains_key(key) => {
-                    self.hold_moved(*key, have, desired, now);
+                (Some(have), None) if desired.nats.get(key).is_some_and(Nat::carries) => {
+                    let local = known.locals.contains(&key.address);
+                    self.hold_moved(*key, have, local, desired, now);
                 }
                 // The service goes, went, or never drains: nothing to wait for.
                 _ => self.forget(*key, |_| true),
@@ -109,9 +110,17 @@ impl Drains {
 
     /// Flows of UDP are waited for as well, as long as their server is one: IPVS forgets one that is
     /// idle, and chooses anew for one whose server is gone.
-    fn hold_moved(&mut self, key: VirtualKey, have: &Virtual, desired: &mut KernelState, now: u64) {
-        let nat = desired.nats.get(&key);
-        let serves = |to: &SocketAddr| nat.is_some_and(|nat| nat.slots.contains(&Some(*to)));
+    fn hold_moved(
+        &mut self,
+        key: VirtualKey,
+        have: &Virtual,
+        local: bool,
+        desired: &mut KernelState,
+        now: u64,
+    ) {
+        let serving: BTreeSet<_> =
+            desired.nats.get(&key).into_iter().flat_map(Nat::endpoints).collect();
+        let serves = |to: &SocketAddr| serving.contains(to);
         let leaves = key.protocol.is_connection_oriented() && self.limit > 0;
         let held = have.destinations.iter().filter(|(to, _)| serves(to) || leaves);
         let have = Virtual {
@@ -129,8 +138,11 @@ impl Drains {
         self.hold_one(key, &have, &mut want, now);
         if !want.destinations.is_empty() {
             desired.virtuals.insert(key, want);
-            desired.locals.insert(key.address);
             desired.elements.insert(Element::Service(key));
+            // An address of the node's own is none of ours to make local.
+            if local {
+                desired.locals.insert(key.address);
+            }
         }
     }
 

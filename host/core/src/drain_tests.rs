@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use super::{Drains, Saved};
 use crate::decision::Scheduler;
 use crate::fixtures::{at, key, rr, whole};
 use crate::kernel::{FakeKernel, Kernel, Server};
 use crate::ledger::Ledger;
-use crate::net::ObjectName;
 use crate::net::Protocol::{self, Sctp, Tcp, Udp};
-use crate::state::{Base, KernelState, Key, Nat, VirtualKey};
+use crate::net::{Family, ObjectName};
+use crate::state::{Base, Class, KernelState, Key, Leg, Nat, Pick, VirtualKey};
 
 const LIMIT: u64 = 900_000;
 const A: &str = "10.0.0.1:80";
@@ -272,10 +273,20 @@ fn a_limit_of_nothing_removes_at_once() {
 
 /// The service on nftables, with these endpoints.
 fn on_nftables(world: &mut World, endpoints: &[&str], now: u64) -> Vec<String> {
-    let slots = endpoints.iter().map(|to| Some(at(to))).collect();
-    let nats = BTreeMap::from([(world.key, Nat { slots, ..Nat::default() })]);
-    let keys = world.claim(KernelState { nats, ..KernelState::default() });
-    world.turn(&keys, now).into_iter().filter(|it| !it.starts_with("set nat")).collect()
+    let slots: Vec<_> = endpoints.iter().map(|to| Some(at(to))).collect();
+    let count = NonZeroU32::new(u32::try_from(slots.len()).unwrap()).unwrap();
+    let (family, pick) = (Family::V4, Pick::Random);
+    let class = Class { family, pick, slots: count, sticky: false, inside: false };
+    let main = Leg { class: Some(class), slots };
+    let nat = Nat { main, ..Nat::default() };
+    let chains = nat.chains().collect();
+    let nats = BTreeMap::from([(world.key, nat)]);
+    let keys = world.claim(KernelState { nats, chains, ..KernelState::default() });
+    world
+        .turn(&keys, now)
+        .into_iter()
+        .filter(|it| !it.contains(" nat ") && !it.contains(" chain "))
+        .collect()
 }
 
 #[test]

@@ -64,9 +64,9 @@ pub struct Eligible {
 }
 
 impl Eligible {
-    /// The endpoints for traffic to the service's cluster addresses.
+    /// The endpoints for traffic under a policy.
     #[must_use]
-    pub fn internal(&self, policy: TrafficPolicy) -> &[SocketAddr] {
+    pub fn under(&self, policy: TrafficPolicy) -> &[SocketAddr] {
         match policy {
             TrafficPolicy::Cluster => &self.cluster,
             TrafficPolicy::Local => &self.local,
@@ -89,16 +89,39 @@ pub fn eligible(model: &Model, candidates: &[Candidate<'_>], family: Family) -> 
     Eligible { cluster, local, anywhere: !ready.is_empty() || !ending.is_empty() }
 }
 
-/// The candidates, of both families, that traffic to the service's cluster addresses goes to.
+/// The sets of candidates, of both families, that share some of the service's traffic: each has to have
+/// somebody to take it.
 #[must_use]
 pub fn in_use(
     model: &Model,
     service: &Service,
     candidates: &[Candidate<'_>],
-) -> BTreeSet<SocketAddr> {
-    let of = |family| eligible(model, candidates, family);
-    let families = [Family::V4, Family::V6].map(of);
-    families.iter().flat_map(|it| it.internal(service.internal_policy)).copied().collect()
+) -> BTreeSet<BTreeSet<SocketAddr>> {
+    let mut sets = BTreeSet::new();
+    for family in [Family::V4, Family::V6] {
+        let eligible = eligible(model, candidates, family);
+        let mut used = vec![eligible.under(service.internal_policy)];
+        if service.is_reachable_from_outside() {
+            used.extend([eligible.cluster.as_slice(), eligible.under(service.external_policy)]);
+        }
+        sets.extend(used.into_iter().map(|set| set.iter().copied().collect::<BTreeSet<_>>()));
+    }
+    sets.remove(&BTreeSet::new());
+    sets
+}
+
+/// Whether pods and this node have other endpoints than everybody else where a service is reached from
+/// outside.
+#[must_use]
+pub fn splits(model: &Model, service: &Service, candidates: &[Candidate<'_>]) -> bool {
+    let local = service.external_policy == TrafficPolicy::Local;
+    local && service.is_reachable_from_outside() && {
+        let mut families = [Family::V4, Family::V6].into_iter();
+        families.any(|family| {
+            let eligible = eligible(model, candidates, family);
+            eligible.cluster != eligible.local
+        })
+    }
 }
 
 /// Terminating but still serving: takes traffic when nobody else can (KEP-1669).

@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::net::{Family, ObjectName, Port, Protocol};
 use crate::state::{
-    Balance, Base, Class, Element, KernelState, Memory, Nat, OffloadClass, Pick, Virtual,
+    Balance, Base, Class, Element, KernelState, Leg, Memory, Nat, OffloadClass, Pick, Virtual,
     VirtualKey, Weight,
 };
 
@@ -214,9 +214,11 @@ pub(crate) fn any_nat(key: VirtualKey) -> impl Strategy<Value = Nat> {
     (pick, slots, seconds, offload).prop_map(move |(pick, slots, seconds, offload)| {
         let family = Family::of(key.address);
         let count = u32::try_from(slots.len()).ok().and_then(NonZeroU32::new).unwrap();
-        let class = Some(Class { family, pick, slots: count, sticky: seconds.is_some() });
+        let sticky = seconds.is_some();
+        let class = Some(Class { family, pick, slots: count, sticky, inside: false });
         let memory = seconds.map(|seconds| Memory { family, seconds });
-        Nat { class, slots: slots.into_iter().map(Some).collect(), offload, memory }
+        let main = Leg { class, slots: slots.into_iter().map(Some).collect() };
+        Nat { main, offload, memory, ..Nat::default() }
     })
 }
 

@@ -15,7 +15,7 @@ use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
 use crate::net::ObjectName;
 use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
-use crate::state::{Base, Chain, Element, KernelState, Key, OffloadClass, VirtualKey};
+use crate::state::{Base, Chain, Element, KernelState, Key, Nat, OffloadClass, VirtualKey};
 
 /// A service in the order in which it has a claim: by creation time, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +187,7 @@ impl Ledger {
     fn note_stray(&mut self, before: &BTreeMap<VirtualKey, BTreeSet<SocketAddr>>, now: &Wanted) {
         for (key, keep) in &now.keeps {
             // IPVS lets go of a server's flows by itself: but not of those from before it had them.
-            if !now.state.nats.contains_key(key) && !self.translated.contains(key) {
+            if !translates(&now.state, key) && !self.translated.contains(key) {
                 continue;
             }
             // Without any endpoint the flows that there are may as well wait for one.
@@ -308,7 +308,7 @@ impl Ledger {
                 let interfaces = |class: OffloadClass| class.interfaces;
                 from.offload.is_some() && from.offload.map(interfaces) != to.offload.map(interfaces)
             }
-            Operation::RemoveNat { key, from } => {
+            Operation::RemoveNat { key, from, .. } => {
                 from.offload.is_some() && self.holders.contains_key(&Key::Virtual(*key))
             }
             Operation::SetInterfaces { from: Some(from), to, .. } => {
@@ -345,14 +345,14 @@ impl Ledger {
             _ => None,
         });
         let stray = self.stray.iter().filter(|key| {
-            let waits = desired.nats.contains_key(key) && desired.virtuals.contains_key(key);
+            let waits = carries(desired, key) && desired.virtuals.contains_key(key);
             keys.contains(&Key::Virtual(**key)) && !waits
         });
         let of: BTreeSet<VirtualKey> = stray.copied().chain(left_ipvs).collect();
         let keep = |key: VirtualKey| {
             let claim = self.first(&Key::Virtual(key))?;
             let keep = claim.wanted.keeps.get(&key)?.clone();
-            let translated = !claim.wanted.state.nats.contains_key(&key);
+            let translated = !carries(&claim.wanted.state, &key);
             Some(Operation::EndFlows { key, keep, translated })
         };
         of.into_iter().filter_map(keep).collect()
@@ -419,8 +419,12 @@ impl Ledger {
                     self.overdue |= self.ends_offload(operation);
                     match operation {
                         Operation::EndFlows { key, .. } => drop(self.stray.remove(key)),
-                        Operation::SetNat { key, .. } => drop(self.translated.remove(key)),
-                        Operation::RemoveNat { key, .. } => drop(self.translated.insert(*key)),
+                        Operation::SetNat { key, to, .. } if to.carries() => {
+                            self.translated.remove(key);
+                        }
+                        Operation::RemoveNat { key, from, .. } if from.carries() => {
+                            self.translated.insert(*key);
+                        }
                         Operation::RenewFlowtable { .. } | Operation::RemoveFlowtable => {
                             self.overdue = false;
                         }
@@ -478,6 +482,16 @@ fn conflicts(key: Key, holders: Option<&BTreeSet<Rank>>) -> Vec<Conflict> {
     let mut services = holders.into_iter().flatten().map(|rank| rank.service.clone());
     let (Key::Virtual(key), Some(winner)) = (key, services.next()) else { return Vec::new() };
     services.map(|loser| Conflict { key, winner: winner.clone(), loser }).collect()
+}
+
+/// Whether nftables balances what comes to a service port.
+fn carries(state: &KernelState, key: &VirtualKey) -> bool {
+    state.nats.get(key).is_some_and(Nat::carries)
+}
+
+/// Whether nftables balances anybody who comes to a service port.
+fn translates(state: &KernelState, key: &VirtualKey) -> bool {
+    state.nats.get(key).is_some_and(|nat| nat.endpoints().next().is_some())
 }
 
 /// A virtual service and what stands beside it.

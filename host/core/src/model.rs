@@ -99,6 +99,13 @@ impl Service {
         let proxied = !matches!(self.kind, ServiceType::ExternalName | ServiceType::Headless);
         proxied && self.proxy_name.as_deref() == proxy_name
     }
+
+    /// Whether it has more than cluster addresses.
+    #[must_use]
+    pub fn is_reachable_from_outside(&self) -> bool {
+        let elsewhere = !self.external_ips.is_empty() || !self.load_balancer_ips.is_empty();
+        elsewhere || self.ports.iter().any(|port| port.node_port.is_some())
+    }
 }
 
 /// One port of an EndpointSlice. A nil or zero number is left out when parsing.

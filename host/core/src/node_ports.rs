@@ -78,7 +78,9 @@ fn within(address: IpAddr, ranges: &BTreeSet<IpNet>) -> bool {
     of_family.peek().is_none() || of_family.any(|range| range.contains(&address))
 }
 
-fn is_for_services(interface: &str) -> bool {
+/// Whether an interface holds the addresses of services, and none of the node's own.
+#[must_use]
+pub fn is_for_services(interface: &str) -> bool {
     [OWN_DUMMY, KUBE_PROXYS_DUMMY].contains(&interface)
 }
 

@@ -40,11 +40,11 @@ pub enum Operation {
     AddChain(Chain),
     /// Put an element into its set.
     AddElement(Element),
-    /// Have nftables carry a service port like this, all at once.
+    /// Have nftables do this with a service port, all at once.
     SetNat {
         /// Its name.
         key: VirtualKey,
-        /// As it is; empty where nftables doesn't carry it.
+        /// As it is; empty where nftables does nothing with it.
         from: Nat,
         /// As it shall be.
         to: Nat,
@@ -79,6 +79,8 @@ pub enum Operation {
         key: VirtualKey,
         /// As it is.
         from: Nat,
+        /// What stays beside IPVS, which carries it from now on; mostly nothing.
+        to: Nat,
     },
     /// Take an element out of its set.
     RemoveElement(Element),
@@ -227,7 +229,10 @@ impl fmt::Display for Operation {
             Self::AddChain(chain) => write!(f, "add chain {chain}"),
             Self::SetNat { key, to, .. } => write!(f, "set nat {key} {to}"),
             Self::RenewFlowtable { .. } => f.write_str("renew flowtable"),
-            Self::RemoveNat { key, .. } => write!(f, "remove nat {key}"),
+            Self::RemoveNat { key, to, .. } if *to == Nat::default() => {
+                write!(f, "remove nat {key}")
+            }
+            Self::RemoveNat { key, to, .. } => write!(f, "remove nat {key} but for {to}"),
             Self::RemoveChain(chain) => write!(f, "remove chain {chain}"),
             Self::RemoveInterfaces(selection) => write!(f, "remove interfaces {selection}"),
             Self::RemoveFlowtable => f.write_str("remove flowtable"),

@@ -3,6 +3,7 @@
 //! Everything in it is keyed by what the kernel itself calls an object by, so that two states can
 //! be compared without asking whose service an object serves.
 
+mod base;
 mod nat;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,14 +12,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::interfaces::{Digest, IfName};
 use crate::net::{Family, Port, Protocol};
 
-pub use nat::{Chain, Class, Memory, Nat, OffloadClass, Pick, Slots};
+pub use base::{Base, Echo, Pods};
+pub use nat::{Chain, Class, Closed, Leg, Masquerade, Memory, Nat, OffloadClass, Pick, Slots};
 
 /// What IPVS calls a virtual service by: `struct ip_vs_service_user` in `linux/ip_vs.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,38 +130,6 @@ impl fmt::Display for Element {
             Self::Member(key, to) => write!(f, "members {key} -> {to}"),
             Self::Allocated(address) => write!(f, "allocated {address}"),
         }
-    }
-}
-
-/// The part of weir's nftables table that belongs to no service: chains, rules, sets, and how
-/// sources are masqueraded.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    /// Masquerade everything that goes to a service, from pods too.
-    pub masquerade_all: bool,
-    /// Addresses of pods: what comes from elsewhere is masqueraded. `None` knows no pods and
-    /// masquerades nothing but hairpin traffic.
-    pub pods: Option<BTreeSet<IpNet>>,
-    /// Ranges that service addresses come from: packets to one that nobody has are dropped. Empty
-    /// where they aren't known.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub ranges: BTreeSet<IpNet>,
-}
-
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.masquerade_all, &self.pods) {
-            (true, _) => f.write_str("masquerade all"),
-            (false, None) => f.write_str("masquerade hairpin"),
-            (false, Some(pods)) => {
-                f.write_str("masquerade outside")?;
-                pods.iter().try_for_each(|range| write!(f, " {range}"))
-            }
-        }?;
-        if !self.ranges.is_empty() {
-            f.write_str(", drop unused of")?;
-        }
-        self.ranges.iter().try_for_each(|range| write!(f, " {range}"))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Rule {
 const NFPROTO_IPV4: u8 = 2;
 /// `NFPROTO_IPV6`.
 const NFPROTO_IPV6: u8 = 10;
+/// `RTN_LOCAL` of `linux/rtnetlink.h`.
+const RTN_LOCAL: u32 = 2;
 
 impl Rule {
     /// A rule that does nothing yet.
@@ -111,9 +113,13 @@ impl Rule {
     /// `fib daddr type local`: the destination is an address of this host.
     #[must_use]
     pub fn to_local(self) -> Self {
-        /// `RTN_LOCAL`.
-        const LOCAL: u32 = 2;
-        self.matches(Field::FibDaddrType, CmpOp::Eq, LOCAL.to_ne_bytes())
+        self.matches(Field::FibDaddrType, CmpOp::Eq, RTN_LOCAL.to_ne_bytes())
+    }
+
+    /// `fib saddr type local`: the source is an address of this host.
+    #[must_use]
+    pub fn from_local(self) -> Self {
+        self.matches(Field::FibSaddrType, CmpOp::Eq, RTN_LOCAL.to_ne_bytes())
     }
 
     /// `a . b . c @set`
@@ -172,6 +178,18 @@ impl Rule {
     #[must_use]
     pub fn masquerade_fully_random(self) -> Self {
         self.masquerade(NatFlags { fully_random: true, ..NatFlags::default() })
+    }
+
+    /// `redirect`: the destination becomes this host.
+    #[must_use]
+    pub fn redirect(self) -> Self {
+        self.expr(Expr::Redirect)
+    }
+
+    /// `reject with icmpx admin-prohibited`
+    #[must_use]
+    pub fn reject_prohibited(self) -> Self {
+        self.expr(Expr::Reject(Reject::Icmpx(Icmpx::AdminProhibited)))
     }
 
     /// `reject`: an ICMP or ICMPv6 port unreachable.

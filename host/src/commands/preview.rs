@@ -16,7 +16,7 @@ use weir_core::view::{KernelAbilities, ServiceView};
 use super::{json, load, say};
 use crate::app;
 use crate::args::{Against, GlobalArgs, PlanArgs, PlanOutput, SourceArgs};
-use crate::base::base;
+use crate::base::{Around, base, here};
 use crate::config::Config;
 use crate::drive::millis;
 use crate::keep::Keep;
@@ -42,7 +42,7 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
             let node = interfaces::look().context("look at the node's interfaces")?;
             let mut all = reconciler(&config, looked, abilities, Kept::ByTheDaemon)?;
             all.set_interfaces(&interfaces::interfaces(&node));
-            all.set_ways_out(interfaces::ways_out(&node));
+            all.set_here(here(&config, &all.model, &interfaces::around(&node)));
             let plan = all.turn(millis())?.plan;
             // Which flows a running daemon has looked at nobody here knows.
             let written =
@@ -149,6 +149,8 @@ fn reconciler(
     let node = sight::node(&model, &abilities, defaults.cpus);
     let chain = Chain::load(config, None, node).context("load the policies")?;
     let base = base(config, &model);
+    // Addresses of interfaces are nobody's guess; those that the Node names are known.
+    let here = here(config, &model, &Around::default());
     let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
     let limit = app::drain_limit(config);
     let (mut drains, mut seen, mut first) = (Drains::new(limit, &[]), FirstSeen::default(), true);
@@ -160,6 +162,7 @@ fn reconciler(
     all.resume(drains, seen);
     all.listed((!first).then(|| millis() / 1000));
     all.set_base(Some(base));
+    all.set_here(here);
     all.touch(Touched::all());
     Ok(all)
 }

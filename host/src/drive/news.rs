@@ -5,8 +5,8 @@ use std::sync::mpsc::Sender;
 use weir_core::model::{Change, Touched};
 use weir_link::{NodeState, NodeView, Sources};
 
-use crate::base::base;
-use crate::kernel::interfaces::{interfaces, ways_out};
+use crate::base::{base, here};
+use crate::kernel::interfaces::{around, interfaces};
 use crate::watch;
 
 use super::{Drive, Machine, Reloads, millis, seconds};
@@ -97,7 +97,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     /// A burst of interfaces is written at once: when the least time between syncs has passed.
     fn take_interfaces(&mut self, view: &NodeView) {
-        self.all.set_ways_out(ways_out(view));
+        self.all.set_here(here(&self.config, &self.all.model, &around(view)));
         let changes = self.all.set_interfaces(&interfaces(view));
         if !changes.is_empty() {
             tracing::info!(%changes, "interfaces that may take part in offload changed");

@@ -3,7 +3,6 @@
 //! The kernel writes these elements, and they run out by themselves: each may be gone at any moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_core::net::Family;
@@ -45,7 +44,7 @@ pub(super) fn stale(
         for element in nft.elements(&table(), &of.affinity)?.unwrap_or_default() {
             let Some((key, to)) = of.remembered_of(&element) else { continue };
             let Some((index, nat)) = lose.get(&key) else { continue };
-            if !nat.slots.contains(&Some(to)) {
+            if !nat.endpoints().any(|it| it == to) {
                 let element = Element::new(element.key);
                 all.push(Stale { of: *index, set: Arc::clone(&of.affinity), element });
             }
@@ -61,11 +60,9 @@ pub(super) fn concerns(operation: &Operation) -> bool {
 
 /// The service port of which an operation may make something stale, and what is left of it.
 fn loss(operation: &Operation) -> Option<(VirtualKey, &Nat)> {
-    static NOTHING: Nat = Nat { class: None, slots: Vec::new(), offload: None, memory: None };
-    let (key, from, to) = match operation {
-        Operation::SetNat { key, from, to } => (key, from, to),
-        Operation::RemoveNat { key, from } => (key, from, &NOTHING),
-        _ => return None,
+    let (Operation::SetNat { key, from, to } | Operation::RemoveNat { key, from, to }) = operation
+    else {
+        return None;
     };
     loses(from, to).then_some((*key, to))
 }
@@ -74,9 +71,8 @@ fn loss(operation: &Operation) -> Option<(VirtualKey, &Nat)> {
 /// nftables, something may be left from before.
 fn loses(from: &Nat, to: &Nat) -> bool {
     let remembers = from.memory.is_some() || to.memory.is_some();
-    let endpoints =
-        |nat: &Nat| nat.slots.iter().flatten().copied().collect::<BTreeSet<SocketAddr>>();
-    let (before, after) = (endpoints(from), endpoints(to));
-    let anew = from.class.is_none() || from.memory.is_none() || to.memory.is_none();
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) =
+        (from.endpoints().collect(), to.endpoints().collect());
+    let anew = before.is_empty() || from.memory.is_none() || to.memory.is_none();
     remembers && (anew || !before.is_subset(&after))
 }

@@ -312,7 +312,13 @@ fn edits(sets: &Sets, operation: &Operation, lost: &Lost) -> Vec<Edit> {
             let fresh = nat(sets, *key, to, from, When::Added);
             gone.into_iter().chain(fresh).collect()
         }
-        Operation::RemoveNat { key, from } => nat(sets, *key, from, &Nat::default(), When::Removed),
+        Operation::RemoveNat { key, from, to } if *to == Nat::default() => {
+            nat(sets, *key, from, to, When::Removed)
+        }
+        Operation::RemoveNat { key, from, to } => {
+            let gone = nat(sets, *key, from, to, When::Cleared);
+            gone.into_iter().chain(nat(sets, *key, to, from, When::Added)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -323,8 +329,19 @@ fn nat(sets: &Sets, key: VirtualKey, of: &Nat, other: &Nat, when: When) -> Vec<E
     let mut edits = Vec::new();
     let mut push =
         |set: &Arc<Set>, element| edits.push(Edit { when, set: Arc::clone(set), element });
-    if let Some(class) = of.class.filter(|_| of.class != other.class) {
-        push(&family.balance, family.balance(key, class));
+    let legs = [
+        (&family.balance, &family.endpoints, &of.main, &other.main),
+        (&family.inside, &family.inside_endpoints, &of.inside, &other.inside),
+    ];
+    for (balance, endpoints, of, other) in legs {
+        if let Some(class) = of.class.filter(|_| of.class != other.class) {
+            push(balance, family.balance(key, class));
+        }
+        for (slot, to) in of.slots.iter().enumerate() {
+            let known = other.slots.get(slot) == Some(to);
+            let (Some(to), false) = (to, known) else { continue };
+            push(endpoints, family.slot(key, u32::try_from(slot).unwrap_or(u32::MAX), *to));
+        }
     }
     if let Some(class) = of.offload.filter(|_| of.offload != other.offload) {
         push(&family.offload, family.offload(key, class));
@@ -332,12 +349,19 @@ fn nat(sets: &Sets, key: VirtualKey, of: &Nat, other: &Nat, when: When) -> Vec<E
     if let Some(memory) = of.memory.filter(|_| of.memory != other.memory) {
         push(&family.sticky, family.sticky(key, memory));
     }
-    let fresh = of.slots.iter().enumerate().filter(|(slot, to)| other.slots.get(*slot) != Some(to));
-    for (slot, to) in fresh {
-        if let Some(to) = to {
-            let number = u32::try_from(slot).unwrap_or(u32::MAX);
-            push(&family.endpoints, family.slot(key, number, *to));
-        }
+    if let Some(whose) = of.masquerade.filter(|_| of.masquerade != other.masquerade) {
+        push(&family.external, family.external(key, whose));
+    }
+    if let Some(how) = of.closed.filter(|_| of.closed != other.closed) {
+        push(&family.closed, family.closed(key, how));
+    }
+    if of.sources.is_some() && other.sources.is_none() {
+        push(&family.guarded, family.guarded(key));
+    }
+    let none = BTreeSet::new();
+    let allowed = other.sources.as_ref().unwrap_or(&none);
+    for range in of.sources.iter().flatten().filter(|range| !allowed.contains(*range)) {
+        push(&family.sources, family.source(key, range));
     }
     edits
 }

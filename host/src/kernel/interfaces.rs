@@ -6,6 +6,8 @@ use weir_core::interfaces::{ELSEWHERE, PARENT, PEER, looks_like_pod};
 use weir_core::view::{Attributes, Interface};
 use weir_link::{DEFAULT_TIMEOUT, Error, Family, Link, LinkIndex, Links, NodeView};
 
+use crate::base::Around;
+
 /// The most addresses that are told of one interface.
 ///
 /// The table of addresses keeps prefix lengths for all of them at no cost, but what is made here is
@@ -25,13 +27,20 @@ const MAIN: u32 = 254;
 const DEFAULT: u32 = 253;
 
 /// Whether the node has a way out for packets to any address.
-#[must_use]
-pub fn ways_out(view: &NodeView) -> WaysOut {
+fn ways_out(view: &NodeView) -> WaysOut {
     // Those of other tables are for packets of a certain kind, by rules that aren't looked at.
     let all = |table: u32| [MAIN, DEFAULT].contains(&table);
     let has_default =
         |family| view.default_routes().iter().any(|it| it.family == family && all(it.table));
     WaysOut { v4: has_default(Family::V4), v6: has_default(Family::V6) }
+}
+
+/// What services depend on.
+#[must_use]
+pub fn around(view: &NodeView) -> Around {
+    let on = |link: &Link| view.addresses().on(link.index).map(|it| it.ip).collect::<Vec<_>>();
+    let named = |link: &Link| on(link).into_iter().map(|ip| (link.name.clone(), ip)).collect();
+    Around { ways_out: ways_out(view), held: view.links().flat_map::<Vec<_>, _>(named).collect() }
 }
 
 /// Looks at the node's links, addresses and default routes once.

@@ -37,7 +37,8 @@ pub(super) fn probe(nft: &mut dyn Nftables) -> Found {
         port: Port(std::num::NonZeroU16::MIN),
     };
     let family = Family::V4;
-    let balance = |pick| Chain::Balance(Class { family, pick, slots: two, sticky: true });
+    let balance =
+        |pick| Chain::Balance(Class { family, pick, slots: two, sticky: true, inside: false });
     let mut can = |found: &mut Found, what: &str, chain: Chain| {
         let tried = attempt(nft, &sets, &chain);
         if let Err(why) = &tried {

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use weir_core::compile::{PortKey, is_node_address};
+use weir_core::compile::{Here, PortKey, fronts};
 use weir_core::decision::{Asked, decide};
-use weir_core::eligible::{candidates, in_use};
+use weir_core::eligible::{candidates, in_use, splits};
 use weir_core::kernel::Kernel;
-use weir_core::model::{Service, ServicePort};
+use weir_core::model::{Model, Service, ServicePort};
 use weir_core::sight::{Beside, in_force, view_of};
 use weir_core::state::VirtualKey;
 use weir_policy_host::{Answers, Wants};
@@ -32,12 +32,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             protocol: port.protocol,
             endpoints: candidates.iter().map(|c| c.to).collect(),
             in_use: in_use(&self.model, service, &candidates),
-            node_addresses: service
-                .cluster_ips
-                .iter()
-                .copied()
-                .filter(|address| is_node_address(&self.model, *address))
-                .collect(),
+            unserved: unserved(&self.model, &self.here, service),
+            splits: splits(&self.model, service, &candidates),
             affinity_seconds: service.affinity_seconds,
             kernel: &self.abilities,
             dataplane: self.defaults.dataplane,
@@ -47,13 +43,13 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     fn ask(&mut self, service: &Service, port: &ServicePort, now: u64) -> Answers {
-        let Self { model, policies, kernel, meters, ledger, decided, .. } = self;
+        let Self { model, policies, kernel, meters, ledger, decided, here, .. } = self;
         let (name, port_key) = (&service.name, PortKey::of(port));
         let before = decided.get(name).and_then(|ports| ports.get(&port_key));
         let door = RefCell::new((kernel, meters));
         let measure = || {
             let (kernel, meters) = &mut *door.borrow_mut();
-            let keys = carriers(service, port_key, ledger.foreign());
+            let keys = carriers(model, here, service, port, ledger.foreign());
             meters.read(*kernel, (name.clone(), port_key), &keys, now)
         };
         let view = |wants: Wants| {
@@ -80,10 +76,21 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
 
 /// The virtual services that carry a port of a service: also those that an earlier run left.
 fn carriers(
+    model: &Model,
+    here: &Here,
     service: &Service,
-    PortKey { protocol, port }: PortKey,
+    port: &ServicePort,
     foreign: &BTreeSet<VirtualKey>,
 ) -> BTreeSet<VirtualKey> {
-    let at = |address: &IpAddr| VirtualKey { address: *address, protocol, port };
-    service.cluster_ips.iter().map(at).filter(|key| !foreign.contains(key)).collect()
+    let keys = fronts(model, here, service, port).into_iter().map(|front| front.key);
+    keys.filter(|key| !foreign.contains(key)).collect()
+}
+
+/// The addresses of a service that aren't served, each with why.
+fn unserved(model: &Model, here: &Here, service: &Service) -> Vec<(IpAddr, &'static str)> {
+    let own = service.cluster_ips.iter().filter(|address| here.is_own(model, **address));
+    let own = own.map(|address| (*address, "it is this node's own address"));
+    let barred = service.external_ips.iter().filter(|address| !here.allows_external(**address));
+    let barred = barred.map(|address| (*address, "externalIPs.allowedCIDRs doesn't hold it"));
+    own.chain(barred).collect()
 }

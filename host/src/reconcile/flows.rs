@@ -26,9 +26,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     #[must_use]
     pub fn offloaded(&self, service: &ObjectName, port: PortKey) -> Option<u64> {
         let counts = self.flows.as_ref()?;
-        let wanted = self.ledger.wanted_by(service)?;
-        let keys = wanted.nats.keys();
-        let keys = keys.filter(|key| key.protocol == port.protocol && key.port == port.port);
-        Some(keys.filter_map(|key| counts.get(key)).sum())
+        let fronts = self.fronts(self.model.service(service)?, port);
+        Some(fronts.iter().filter_map(|front| counts.get(&front.key)).sum())
     }
 }

@@ -1,9 +1,13 @@
-//! What is around the services on this node: its interfaces, and whether there is a way out.
+//! What is around the services on this node: its interfaces and addresses, and whether there is a way out.
 
-use weir_core::compile::WaysOut;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use weir_core::compile::Here;
+use weir_core::decision::Dataplane;
 use weir_core::interfaces::{BadGroup, Changes};
 use weir_core::kernel::Kernel;
-use weir_core::model::Touched;
+use weir_core::model::{Service, Touched};
 use weir_core::view::Interface;
 
 use super::{Policies, Reconciler};
@@ -18,12 +22,37 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         changes
     }
 
-    /// Takes in whether the node has a way out for packets to any address.
-    pub fn set_ways_out(&mut self, ways_out: WaysOut) {
-        if self.ways_out != ways_out {
-            self.ways_out = ways_out;
-            self.touched.merge(Touched::all());
+    /// Takes in what is around the services; those that it concerns are worked out at the next turn.
+    pub fn set_here(&mut self, mut here: Here) {
+        here.translates = self.translates();
+        let before = std::mem::replace(&mut self.here, here);
+        let here = &self.here;
+        if before == *here {
+            return;
         }
+        let all =
+            before.ways_out != here.ways_out || before.external_ranges != here.external_ranges;
+        if all {
+            self.touched.merge(Touched::all());
+            return;
+        }
+        let moved: BTreeSet<&IpAddr> = before.own.symmetric_difference(&here.own).collect();
+        let ports_moved = before.node_ports != here.node_ports;
+        let concerns = |service: &&Service| {
+            let Service { cluster_ips, external_ips, load_balancer_ips, .. } = service;
+            let mut addresses = cluster_ips.iter().chain(external_ips).chain(load_balancer_ips);
+            let guarded = !moved.is_empty() && !service.source_ranges.is_empty();
+            let node_port = || service.ports.iter().any(|port| port.node_port.is_some());
+            guarded || ports_moved && node_port() || addresses.any(|it| moved.contains(it))
+        };
+        let names = self.model.services().filter(concerns).map(|service| service.name.clone());
+        self.touched.merge(Touched { all: false, services: names.collect() });
+    }
+
+    /// Whether this kernel's nftables can balance.
+    pub(super) fn translates(&self) -> bool {
+        let nftables = Dataplane::Nftables.as_str();
+        self.abilities.dataplanes.iter().any(|name| name == nftables)
     }
 
     /// Has policies asked again about every interface, once these are next taken in.

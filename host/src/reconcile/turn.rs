@@ -116,6 +116,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
                 }
             },
         }
+        self.here.translates = self.translates();
         self.touched.services.extend(self.ledger.wanting(Key::Chain(chain)));
         self.show_node();
     }
@@ -134,7 +135,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         };
         let decided = self.decide(&service, now);
         let decisions = decided.iter().map(|(port, it)| (*port, it.decision.clone())).collect();
-        let wanted: Wanted = compile(&self.model, &service, &decisions, self.ways_out);
+        let wanted: Wanted = compile(&self.model, &self.here, &service, &decisions);
         for selection in decided.values().filter_map(|it| it.decision.interfaces.as_ref()) {
             self.ledger.note_selection(&selection.value);
         }

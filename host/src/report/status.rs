@@ -4,12 +4,13 @@ mod offload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use weir_core::compile::PortKey;
+use weir_core::compile::Front;
 use weir_core::kernel::Kernel;
 use weir_core::model::Service;
-use weir_core::state::{KernelState, Nat, VirtualKey};
+use weir_core::state::{KernelState, Nat};
 use weir_core::wish::Refusal;
 use weir_policy_host::{PolicyStats, plain};
 
@@ -158,22 +159,20 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
             chosen_by: decision.scheduler.by.clone(),
             offload: decision.offload.value.to_string(),
             offloaded_flows: all.offloaded(&service.name, *port),
-            endpoints: wanted.map_or(0, |state| endpoints(state, *port)),
+            endpoints: wanted.map_or(0, |state| endpoints(state, &all.fronts(service, *port))),
             reasons: reasons(decided),
         }
     });
     rows.collect()
 }
 
-/// Endpoints of a port, of all addresses together.
-fn endpoints(wanted: &KernelState, port: PortKey) -> usize {
-    let is_of = |key: &VirtualKey| key.protocol == port.protocol && key.port == port.port;
-    let on_ipvs = wanted.virtuals.iter().filter(|(key, _)| is_of(key));
-    let on_nftables = wanted.nats.iter().filter(|(key, _)| is_of(key));
-    let distinct =
-        |nat: &Nat| nat.slots.iter().flatten().collect::<BTreeSet<&std::net::SocketAddr>>().len();
-    on_ipvs.map(|(_, it)| it.destinations.len()).sum::<usize>()
-        + on_nftables.map(|(_, nat)| distinct(nat)).sum::<usize>()
+/// Endpoints of a port, at all of its addresses together, each once.
+fn endpoints(wanted: &KernelState, fronts: &[Front]) -> usize {
+    let keys = || fronts.iter().map(|front| &front.key);
+    let on_ipvs = keys().filter_map(|key| wanted.virtuals.get(key));
+    let on_ipvs = on_ipvs.flat_map(|it| it.destinations.keys().copied());
+    let on_nftables = keys().filter_map(|key| wanted.nats.get(key)).flat_map(Nat::endpoints);
+    on_ipvs.chain(on_nftables).collect::<BTreeSet<SocketAddr>>().len()
 }
 
 fn reasons(Decided { decision, answers }: &Decided) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What a scenario's folder says, and whether what came out is what it expects.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -42,6 +42,12 @@ pub(crate) struct Settings {
     pub(crate) default_routes: bool,
     /// Ranges of service addresses.
     pub(crate) service_ranges: BTreeSet<IpNet>,
+    /// Addresses of the node's interfaces.
+    pub(crate) own: BTreeSet<IpAddr>,
+    /// Those of them at which node ports answer.
+    pub(crate) node_ports: BTreeSet<IpAddr>,
+    /// Where external addresses may be; absent is anywhere.
+    pub(crate) external_ranges: Option<BTreeSet<IpNet>>,
 }
 
 impl Default for Settings {
@@ -59,6 +65,9 @@ impl Default for Settings {
             interfaces: Vec::new(),
             default_routes: true,
             service_ranges: BTreeSet::new(),
+            own: BTreeSet::new(),
+            node_ports: BTreeSet::new(),
+            external_ranges: None,
         }
     }
 }

@@ -3,39 +3,73 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::{OfPort, WaysOut, served};
+use super::OfPort;
+use super::fronts::{Front, Taken, Way};
 use crate::decision::{Decision, Offload, Scheduler};
 use crate::ledger::Wanted;
 use crate::net::Family;
 use crate::slots::{in_turns, maglev, side_by_side};
-use crate::state::{Class, Element, Memory, Nat, OffloadClass, Pick, VirtualKey, Weight};
+use crate::state::{Class, Element, Leg, Memory, Nat, OffloadClass, Pick, VirtualKey, Weight};
 
-pub(super) fn compile(of: &OfPort<'_>, ways_out: WaysOut, wanted: &mut Wanted) {
-    for address in served(of.model, of.service) {
-        let family = Family::of(address);
-        let key = of.key(address);
-        let eligible = of.eligible(address);
-        let used = eligible.internal(of.service.internal_policy);
-        let state = &mut wanted.state;
-        state.elements.insert(Element::Vip(address));
-        if !ways_out.of(family) {
+pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted: &mut Wanted) {
+    let key = front.key;
+    if front.way == Way::Cluster {
+        wanted.state.elements.insert(Element::Vip(key.address));
+        if !of.here.ways_out.of(Family::of(key.address)) {
             // The node's own connections get as far as the hook that translates them.
-            state.locals.insert(address);
+            wanted.state.locals.insert(key.address);
         }
-        let slots = slots(of.decision, used);
-        if let Some(class) = class(of.decision, key, &slots) {
-            let memory = of.decision.affinity.value.map(|seconds| Memory { family, seconds });
-            if memory.is_some() {
-                state.elements.extend(slots.iter().map(|to| Element::Member(key, *to)));
-            }
-            let (class, offload) = (Some(class), offload(of.decision));
-            let nat = Nat { class, slots: slots.into_iter().map(Some).collect(), offload, memory };
-            state.chains.extend(nat.chains());
-            state.nats.insert(key, nat);
-            state.elements.extend(of.hairpins(used));
-        }
-        of.keep_flows(key, wanted);
     }
+    let main = leg(of.decision, key, taken.everybody, false);
+    let mut nat = beside(of, front, taken, wanted);
+    note_members(key, &main, wanted);
+    if main.class.is_some() || nat.inside.class.is_some() {
+        nat.offload = offload(of.decision);
+        nat.memory = memory(of.decision, key);
+    }
+    nat.main = main;
+    if nat != Nat::default() {
+        wanted.state.chains.extend(nat.chains());
+        wanted.state.nats.insert(key, nat);
+    }
+}
+
+/// What nftables does with a service port whoever carries it: clients inside, masquerade, refusals.
+pub(super) fn beside(
+    of: &OfPort<'_>,
+    front: &Front,
+    taken: &Taken<'_>,
+    wanted: &mut Wanted,
+) -> Nat {
+    let inside = taken.inside.filter(|_| of.here.translates);
+    let inside = inside.map(|used| leg(of.decision, front.key, used, true)).unwrap_or_default();
+    note_members(front.key, &inside, wanted);
+    Nat {
+        memory: memory(of.decision, front.key).filter(|_| inside.class.is_some()),
+        inside,
+        masquerade: taken.masquerade,
+        closed: taken.closed,
+        sources: front.sources(of.model, of.here, of.service),
+        ..Nat::default()
+    }
+}
+
+fn memory(decision: &Decision, key: VirtualKey) -> Option<Memory> {
+    decision.affinity.value.map(|seconds| Memory { family: Family::of(key.address), seconds })
+}
+
+fn note_members(key: VirtualKey, leg: &Leg, wanted: &mut Wanted) {
+    if leg.class.is_some_and(|class| class.sticky) {
+        let members = leg.slots.iter().flatten().map(|to| Element::Member(key, *to));
+        wanted.state.elements.extend(members);
+    }
+}
+
+/// Empty without an endpoint to pick.
+fn leg(decision: &Decision, key: VirtualKey, used: &[SocketAddr], inside: bool) -> Leg {
+    let slots = slots(decision, used);
+    let class = class(decision, key, &slots, inside);
+    Leg { class, slots: slots.into_iter().map(Some).collect() }
 }
 
 fn slots(decision: &Decision, used: &[SocketAddr]) -> Vec<SocketAddr> {
@@ -53,8 +87,14 @@ fn slots(decision: &Decision, used: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// `None` without an endpoint to pick.
-fn class(decision: &Decision, key: VirtualKey, slots: &[SocketAddr]) -> Option<Class> {
+/// `None` without an endpoint to pick. What has no counterpart here (an IPVS scheduler that counts
+/// connections) is by chance.
+fn class(
+    decision: &Decision,
+    key: VirtualKey,
+    slots: &[SocketAddr],
+    inside: bool,
+) -> Option<Class> {
     let slots = NonZeroU32::new(u32::try_from(slots.len()).ok()?)?;
     let pick = match decision.scheduler.value {
         Scheduler::Rr | Scheduler::Wrr => Pick::Turn(key),
@@ -69,6 +109,7 @@ fn class(decision: &Decision, key: VirtualKey, slots: &[SocketAddr]) -> Option<C
         pick,
         slots,
         sticky: decision.affinity.value.is_some(),
+        inside,
     })
 }
 

@@ -25,12 +25,15 @@ pub struct Asked<'a> {
     pub protocol: Protocol,
     /// The port's endpoints, usable or not.
     pub endpoints: BTreeSet<SocketAddr>,
-    /// Those that take traffic now.
-    pub in_use: BTreeSet<SocketAddr>,
+    /// Sets of them that take traffic now, each its share of it.
+    pub in_use: BTreeSet<BTreeSet<SocketAddr>>,
     /// `sessionAffinity` of the Service, in seconds.
     pub affinity_seconds: Option<u32>,
-    /// Addresses of the service that are the node's own, and so aren't served.
-    pub node_addresses: Vec<IpAddr>,
+    /// Addresses of the service that aren't served, each with why.
+    pub unserved: Vec<(IpAddr, &'static str)>,
+    /// Whether pods and this node have other endpoints than everybody else, at addresses outside of the
+    /// cluster's.
+    pub splits: bool,
     /// What this kernel can do.
     pub kernel: &'a KernelAbilities,
     /// The dataplane where nobody has an opinion; `None` is `auto`.
@@ -45,9 +48,8 @@ pub struct Asked<'a> {
 #[must_use]
 pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
     let mut check = Check { asked, wishes, reasons: Vec::new() };
-    for address in &asked.node_addresses {
-        let text = format!("{address} is this node's own address, and isn't served");
-        check.set_aside("address", "service", text);
+    for (address, why) in &asked.unserved {
+        check.set_aside("address", "service", format!("{address} isn't served: {why}"));
     }
     let scheduler = check.scheduler();
     let offload = check.offload();
@@ -56,6 +58,7 @@ pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
     let dataplane = check.dataplane(named, scheduler.as_ref(), offload.as_ref());
     let scheduler = check.fit_scheduler(scheduler, dataplane.value);
     let offload = check.fit_offload(offload, dataplane.value);
+    check.tell_split(&scheduler, dataplane.value);
     let flags = check.flags(scheduler.value);
     let weights = check.weights(scheduler.value);
     Decision {
@@ -228,6 +231,26 @@ impl<'a> Check<'a> {
         Chosen::new(last, "default")
     }
 
+    /// A virtual service of IPVS has one list of servers, so nftables balances pods and the node where
+    /// these have others.
+    fn tell_split(&mut self, scheduler: &Chosen<Scheduler>, on: Dataplane) {
+        if !self.asked.splits || on != Dataplane::Ipvs {
+            return;
+        }
+        if !self.has(Dataplane::Nftables) {
+            let text = "Local, for pods and this node as well: IPVS has one list of servers for an \
+                        address, and nftables can't be had on this node";
+            self.set_aside("externalTrafficPolicy", "service", text);
+        } else if !scheduler.value.on_nftables() {
+            let text = format!(
+                "{} for clients outside alone: at external addresses pods and this node are balanced \
+                 by nftables at random, since IPVS has one list of servers for an address",
+                scheduler.value
+            );
+            self.set_aside("scheduler", &scheduler.by, text);
+        }
+    }
+
     fn fit_offload(&mut self, wanted: Option<Chosen<Offload>>, on: Dataplane) -> Chosen<Offload> {
         let never = Chosen::new(Offload::Never, "default");
         let Some(wanted) = wanted else {
@@ -281,8 +304,8 @@ impl<'a> Check<'a> {
                 Err(text) => self.set_aside("weights", by, text),
             }
         }
-        for family in [Family::V4, Family::V6] {
-            self.keep_some(family, &mut weights, by);
+        for set in &self.asked.in_use {
+            self.keep_some(set, &mut weights, by);
         }
         weights
     }
@@ -290,16 +313,14 @@ impl<'a> Check<'a> {
     /// A policy may favour endpoints, but not stop a service: somebody has to take the traffic.
     fn keep_some(
         &mut self,
-        family: Family,
+        set: &BTreeSet<SocketAddr>,
         weights: &mut BTreeMap<SocketAddr, Chosen<Weight>>,
         by: &str,
     ) {
-        let in_use = || self.asked.in_use.iter().filter(|to| Family::of(to.ip()) == family);
         let is_stopped = |to| weights.get(to).is_some_and(|weight| weight.value.0 == 0);
-        if in_use().next().is_none() || !in_use().all(is_stopped) {
-            return;
-        }
-        in_use().for_each(|to| drop(weights.remove(to)));
+        let Some(first) = set.first().filter(|_| set.iter().all(is_stopped)) else { return };
+        let family = Family::of(first.ip());
+        set.iter().for_each(|to| drop(weights.remove(to)));
         let text = format!("0 for every {family} endpoint in use would stop its traffic");
         self.set_aside("weights", by, text);
     }

@@ -34,9 +34,10 @@ fn asked(kernel: &KernelAbilities) -> Asked<'_> {
     Asked {
         protocol: Protocol::Tcp,
         endpoints: BTreeSet::from([at("10.0.0.1:80"), at("10.0.0.9:80"), at("[fd00::a]:80")]),
-        in_use: BTreeSet::from([at("10.0.0.1:80"), at("[fd00::a]:80")]),
+        in_use: [["10.0.0.1:80"], ["[fd00::a]:80"]].map(|set| set.map(at).into()).into(),
         affinity_seconds: None,
-        node_addresses: Vec::new(),
+        unserved: Vec::new(),
+        splits: false,
         kernel,
         dataplane: None,
         scheduler: Scheduler::Rr,
@@ -447,7 +448,7 @@ fn weights_stop_no_service() {
     // An endpoint that isn't named keeps its weight of 1.
     let kernel = both();
     let mut asked = asked(&kernel);
-    asked.in_use.insert(at("10.0.0.9:80"));
+    asked.in_use = [[at("10.0.0.1:80"), at("10.0.0.9:80")].into()].into();
     let decision = decide(&asked, &named(&[weights_of(&[("10.0.0.1", 80, 0)])]));
     assert_eq!((decision.weights.len(), decision.reasons.len()), (1, 0));
 }
@@ -566,11 +567,14 @@ fn interfaces_are_checked_entry_by_entry() {
 #[test]
 fn an_address_of_the_node_is_told() {
     let kernel = both();
-    let asked = Asked { node_addresses: vec!["192.168.1.10".parse().unwrap()], ..asked(&kernel) };
+    let asked = Asked {
+        unserved: vec![("192.168.1.10".parse().unwrap(), "it is this node's own address")],
+        ..asked(&kernel)
+    };
     let told = reasons(&decide(&asked, &[]));
     assert_eq!(
         told,
-        ["address (service): 192.168.1.10 is this node's own address, and isn't served"]
+        ["address (service): 192.168.1.10 isn't served: it is this node's own address"]
     );
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::plan::{Operation, Plan, Stage};
-use crate::state::{Balance, Chain, KernelState, Virtual, VirtualKey};
+use crate::state::{Balance, Chain, KernelState, Nat, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
@@ -118,7 +118,13 @@ fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {
             state.nats.insert(*key, to.clone());
             Ok(())
         }
-        Operation::RemoveNat { key, .. } => found(state.nats.remove(key).is_some()),
+        Operation::RemoveNat { key, to, .. } => {
+            let was = state.nats.remove(key).is_some();
+            if *to != Nat::default() {
+                state.nats.insert(*key, to.clone());
+            }
+            found(was)
+        }
         _ => Ok(()),
     }
 }

@@ -68,7 +68,7 @@ impl Lost {
             Operation::AddChain(chain) => {
                 self.chains.insert(*chain);
             }
-            Operation::SetNat { key, .. } => {
+            Operation::SetNat { key, to, .. } if to.carries() => {
                 self.untaken.insert(*key);
             }
             _ => {}

@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use crate::net::Family;
 use crate::net::Protocol::Tcp;
 use crate::plan::{Operation, Plan};
-use crate::state::{Chain, Class, Element, Nat, OffloadClass, Pick, VirtualKey, Weight};
+use crate::state::{Chain, Class, Element, Leg, Nat, OffloadClass, Pick, VirtualKey, Weight};
 
 fn web() -> VirtualKey {
     key(Tcp, "10.96.0.1:80")
@@ -87,9 +87,10 @@ fn what_is_not_removed_stays_registered() {
 
 fn nat(offload: bool) -> Nat {
     let (family, two) = (Family::V4, NonZeroU32::MIN.saturating_add(1));
-    let class = Class { family, pick: Pick::Random, slots: two, sticky: false };
+    let class = Class { family, pick: Pick::Random, slots: two, sticky: false, inside: false };
     let offload = offload.then_some(OffloadClass { after: two, interfaces: None });
-    Nat { class: Some(class), offload, ..Nat::default() }
+    let main = Leg { class: Some(class), slots: Vec::new() };
+    Nat { main, offload, ..Nat::default() }
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn what_nftables_does_not_take_stays_with_ipvs() {
         ]
     );
     let unlucky = [
-        Operation::AddChain(Chain::Balance(nat(false).class.unwrap())),
+        Operation::AddChain(Chain::Balance(nat(false).main.class.unwrap())),
         take(web()),
         all[1].clone(),
     ];
@@ -125,8 +126,8 @@ fn what_nftables_does_not_take_stays_with_ipvs() {
 fn what_ipvs_does_not_take_stays_with_nftables() {
     let all = [
         Operation::AddVirtual(web(), balance(Scheduler::Lc)),
-        Operation::RemoveNat { key: web(), from: nat(false) },
-        Operation::RemoveNat { key: api(), from: nat(false) },
+        Operation::RemoveNat { key: web(), from: nat(false), to: Nat::default() },
+        Operation::RemoveNat { key: api(), from: nat(false), to: Nat::default() },
     ];
     assert_eq!(
         refused_as(RefusalKind::Unsupported, &all, &all[0]),

@@ -1,15 +1,16 @@
-//! A service port that nftables carries: a class that says how a slot is picked, and what is in the
-//! slots. Pure.
+//! What nftables does with a service port: a class that says how a slot is picked, what is in the
+//! slots, and whom it lets in. Pure.
 //!
 //! Services and endpoints are elements of maps. What picks is a chain for each distinct class, so
 //! that the number of chains doesn't grow with the number of services; only round robin, whose
 //! counter belongs to its rule, has a chain for each service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::VirtualKey;
@@ -44,6 +45,8 @@ pub struct Class {
     pub slots: NonZeroU32,
     /// Unless it is remembered where the client went.
     pub sticky: bool,
+    /// For clients inside: the slots are those of [`Nat::inside`].
+    pub inside: bool,
 }
 
 impl fmt::Display for Class {
@@ -54,6 +57,9 @@ impl fmt::Display for Class {
             Pick::Source { port: false } => write!(f, "by source of {}", self.slots)?,
             Pick::Source { port: true } => write!(f, "by source and port of {}", self.slots)?,
             Pick::Destination => write!(f, "by destination of {}", self.slots)?,
+        }
+        if self.inside {
+            f.write_str(" inside")?;
         }
         if self.sticky { f.write_str(" sticky") } else { Ok(()) }
     }
@@ -121,26 +127,68 @@ impl fmt::Display for Chain {
 /// What is in the slots, by their numbers. A hole is only ever found, never wanted.
 pub type Slots = Vec<Option<SocketAddr>>;
 
-/// One service port as nftables carries it.
+/// A class and what is in its slots; nothing where nftables doesn't balance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// How an endpoint is picked; `None` beside slots is only ever found, never wanted.
+    pub class: Option<Class>,
+    /// The endpoints.
+    pub slots: Slots,
+}
+
+/// Whose source address is rewritten, of those who come to a service port from outside the cluster's
+/// own addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Masquerade {
+    /// Everybody's.
+    All,
+    /// The node's own.
+    Node,
+}
+
+/// What becomes of new connections to a service port that has nobody to take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    /// They are refused: nobody could take them anywhere.
+    Refuse,
+    /// They are dropped: another node has somebody, and whoever sends them may try there.
+    Drop,
+}
+
+/// One service port at one address, as nftables has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nat {
-    /// How its endpoint is picked; `None` is only ever found, never wanted.
-    pub class: Option<Class>,
-    /// Its endpoints.
-    pub slots: Slots,
+    /// For everybody, or for those who aren't [inside](Self::inside). Empty where IPVS carries the
+    /// service port, or nobody does.
+    #[serde(flatten)]
+    pub main: Leg,
+    /// For pods and for the node itself, where these have other endpoints than everybody else. Of a
+    /// service port on IPVS, too: a virtual service has one list of destinations.
+    #[serde(default, skip_serializing_if = "Leg::is_empty")]
+    pub inside: Leg,
     /// When its flows are offloaded; `None` is never.
     pub offload: Option<OffloadClass>,
     /// How long a client stays with its endpoint; `None` is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// Whose source address is rewritten; `None` is as for every cluster address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masquerade: Option<Masquerade>,
+    /// What becomes of new connections; `None` where somebody takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<Closed>,
+    /// Where clients may be; `None` is anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<BTreeSet<IpNet>>,
 }
 
-impl Nat {
-    /// The chains that it leads to.
-    pub fn chains(&self) -> impl Iterator<Item = Chain> {
-        let balance = self.class.map(Chain::Balance);
-        let offload = self.offload.map(Chain::Offload);
-        [balance, offload, self.memory.map(Chain::Remember)].into_iter().flatten()
+impl Leg {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.class.is_none() && self.slots.is_empty()
     }
 
     /// Whether only how often an endpoint is in the slots matters, not in which.
@@ -157,10 +205,7 @@ impl Nat {
         }
     }
 
-    /// The same, with endpoints in the slots where `known` has them already, if it makes no
-    /// difference to who gets how much: one endpoint that goes moves one other, not all behind it.
-    #[must_use]
-    pub fn like(mut self, known: &Self) -> Self {
+    fn like(mut self, known: &Self) -> Self {
         if !self.is_free_of_order() || self.slots == known.slots {
             return self;
         }
@@ -185,8 +230,37 @@ impl Nat {
     }
 }
 
-impl fmt::Display for Nat {
-    /// The class, the slots (each endpoint once, with how many it has), and the offload.
+impl Nat {
+    /// Whether nftables balances what comes to the service port; else IPVS does, or nobody.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.main.class.is_some()
+    }
+
+    /// The endpoints in its slots, some of them more than once.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        [&self.main, &self.inside].into_iter().flat_map(|leg| &leg.slots).flatten().copied()
+    }
+
+    /// The chains that it leads to.
+    pub fn chains(&self) -> impl Iterator<Item = Chain> {
+        let balance = [self.main.class, self.inside.class].map(|class| class.map(Chain::Balance));
+        let offload = self.offload.map(Chain::Offload);
+        let rest = [offload, self.memory.map(Chain::Remember)];
+        balance.into_iter().chain(rest).flatten()
+    }
+
+    /// The same, with endpoints in the slots where `known` has them already, if it makes no
+    /// difference to who gets how much: one endpoint that goes moves one other, not all behind it.
+    #[must_use]
+    pub fn like(self, known: &Self) -> Self {
+        let (main, inside) = (self.main.like(&known.main), self.inside.like(&known.inside));
+        Self { main, inside, ..self }
+    }
+}
+
+impl fmt::Display for Leg {
+    /// The class, and each endpoint once, with how many slots it has.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.class {
             Some(class) => write!(f, "{class}:")?,
@@ -202,13 +276,36 @@ impl fmt::Display for Nat {
                 write!(f, "*{share}")?;
             }
         }
-        if let Some(offload) = self.offload {
-            write!(f, ", {offload}")?;
-        }
-        match self.memory {
-            Some(memory) => write!(f, ", {memory}"),
-            None => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Nat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let legs = [&self.main, &self.inside].into_iter().filter(|leg| !leg.is_empty());
+        parts.extend(legs.map(ToString::to_string));
+        parts.extend(self.offload.map(|class| class.to_string()));
+        parts.extend(self.memory.map(|memory| memory.to_string()));
+        parts.extend(self.masquerade.map(|whose| {
+            match whose {
+                Masquerade::All => "masqueraded",
+                Masquerade::Node => "masqueraded from the node",
+            }
+            .to_owned()
+        }));
+        parts.extend(self.closed.map(|closed| {
+            match closed {
+                Closed::Refuse => "refused",
+                Closed::Drop => "dropped",
+            }
+            .to_owned()
+        }));
+        parts.extend(self.sources.as_ref().map(|ranges| {
+            let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
+            format!("only from {}", ranges.join(" "))
+        }));
+        f.write_str(&parts.join(", "))
     }
 }
 

@@ -138,6 +138,8 @@ pub enum Expr {
         /** How ports are chosen. */
         flags: NatFlags,
     },
+    /// Translate the destination to this host: nat prerouting and output chains only.
+    Redirect,
     /// Answer with an error and drop: input, forward and output only.
     Reject(Reject),
     /// Count packets and bytes. The counts aren't part of the value.
@@ -303,6 +305,7 @@ impl Expr {
             Self::Immediate { .. } | Self::Verdict(_) => "immediate",
             Self::Nat(_) => "nat",
             Self::Masquerade { .. } => "masq",
+            Self::Redirect => "redir",
             Self::Reject(_) => "reject",
             Self::Counter => "counter",
             Self::Numgen { .. } => "numgen",

@@ -44,6 +44,7 @@ impl Expr {
             Self::Verdict(verdict) => write!(f, "{verdict}"),
             Self::Nat(nat) => write!(f, "{nat}"),
             Self::Masquerade { flags } => write!(f, "masquerade{flags}"),
+            Self::Redirect => f.write_str("redirect"),
             Self::Reject(reject) => write!(f, "{reject}"),
             Self::Numgen { kind, modulus, offset, to } => {
                 write!(f, "{to} = numgen {kind} mod {modulus}{}", Offset(*offset))

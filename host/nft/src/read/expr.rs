@@ -240,6 +240,8 @@ fn statement(name: &str, data: Attrs<'_>) -> Known {
             Some(Expr::Log { prefix: data.text(2)?.unwrap_or_default().to_owned() })
         }
         "notrack" => Some(Expr::Notrack),
+        // With a port it is more than that.
+        "redir" if data.get(1)?.is_none() && data.u32(3)?.unwrap_or(0) == 0 => Some(Expr::Redirect),
         _ => None,
     })
 }

@@ -225,6 +225,7 @@ fn action(expr: &Expr) -> Build {
             it
         }
         Expr::Notrack => Build::new(c"notrack"),
+        Expr::Redirect => Build::new(c"redir"),
         other => unreachable!("{other} can't be written"),
     }
 }

@@ -10,7 +10,7 @@ use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{Chain, Class, Memory, OffloadClass, Pick, VirtualKey};
 use weir_nft::Name;
 
-/// The name of a chain: `lb4-random-3`, `lb6-hash-port-1021-sticky`,
+/// The name of a chain: `lb4-random-3`, `lb4-random-3-inside`, `lb6-hash-port-1021-sticky`,
 /// `lb4-rr-3-tcp-10.96.0.1-80`, `remember4-10800`, `offload-20`, `offload-20-00000000deadbeef`.
 pub(in crate::kernel) fn chain(chain: &Chain) -> Name {
     let text = match chain {
@@ -48,6 +48,9 @@ fn balance(class: &Class) -> String {
             format!("lb{family}-rr-{slots}-{protocol}-{}-{port}", dotted(address))
         }
     };
+    if class.inside {
+        text.push_str("-inside");
+    }
     if class.sticky {
         text.push_str("-sticky");
     }
@@ -122,6 +125,10 @@ fn class(family: Family, words: &[&str]) -> Option<Class> {
         [words @ .., "sticky"] => (words, true),
         words => (words, false),
     };
+    let (words, inside) = match words {
+        [words @ .., "inside"] => (words, true),
+        words => (words, false),
+    };
     let (pick, slots) = match words {
         ["random", slots] => (Pick::Random, slots),
         ["hash", slots] => (Pick::Source { port: false }, slots),
@@ -135,7 +142,7 @@ fn class(family: Family, words: &[&str]) -> Option<Class> {
         }
         _ => return None,
     };
-    Some(Class { family, pick, slots: number(slots)?, sticky })
+    Some(Class { family, pick, slots: number(slots)?, sticky, inside })
 }
 
 #[cfg(test)]
@@ -149,9 +156,10 @@ mod tests {
             protocol: Protocol::Sctp,
             port: Port::new(port).unwrap(),
         };
-        let class = |family, pick, slots, sticky| {
-            Chain::Balance(Class { family, pick, slots: n(slots), sticky })
+        let leg = |family, pick, slots, sticky, inside| {
+            Chain::Balance(Class { family, pick, slots: n(slots), sticky, inside })
         };
+        let class = |family, pick, slots, sticky| leg(family, pick, slots, sticky, false);
         let offload = |after, interfaces: Option<u64>| {
             Chain::Offload(OffloadClass { after: n(after), interfaces: interfaces.map(Digest) })
         };
@@ -163,6 +171,8 @@ mod tests {
             class(Family::V6, Pick::Destination, 2, false),
             class(Family::V4, Pick::Turn(key("10.96.0.1", 80)), 4, false),
             class(Family::V6, Pick::Turn(key("fd00::ffff:1.2.3.4", 65_535)), 4, true),
+            leg(Family::V4, Pick::Random, 3, false, true),
+            leg(Family::V6, Pick::Turn(key("fd00::1", 53)), 3, true, true),
             Chain::Remember(Memory { family: Family::V6, seconds: n(10_800) }),
             offload(20, None),
             offload(u32::MAX, Some(0x00ad_f00d)),
@@ -180,6 +190,8 @@ mod tests {
             "lb6-dhash-2",
             "lb4-rr-4-sctp-10.96.0.1-80",
             "lb6-rr-4-sctp-fd00.0.0.0.0.ffff.102.304-65535-sticky",
+            "lb4-random-3-inside",
+            "lb6-rr-3-sctp-fd00.0.0.0.0.0.0.1-53-inside-sticky",
             "remember6-10800",
             "offload-20",
             "offload-4294967295-0000000000adf00d",
@@ -201,6 +213,7 @@ mod tests {
             "lb4-random-0",
             "lb4-random-03",
             "lb4-random-3-sticky-0",
+            "lb4-random-3-sticky-inside",
             "remember4-0",
             "remember5-60",
             "lb4-rr-3-tcp-fd00.0.0.0.0.0.0.1-80",

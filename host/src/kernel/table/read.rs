@@ -6,10 +6,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use weir_core::interfaces::IfName;
 use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{
-    self, Chain, Class, Devices, KernelState, Memory, Nat, OffloadClass, Pick, VirtualKey,
+    self, Chain, Class, Closed, Devices, KernelState, Leg, Memory, Nat, OffloadClass, Pick,
+    VirtualKey,
 };
 use weir_nft::{Data, Element, Set, TableState, Value, Verdict};
 
@@ -63,35 +65,57 @@ fn elements<'a>(
 }
 
 fn nats(of: &FamilySets, found: &TableState, state: &mut KernelState) {
-    for it in of_set(found, &of.balance) {
-        let Some(key) = service_port(&it.key) else { continue };
-        let class = match chain(&it.data) {
-            Some(Chain::Balance(class)) => class,
-            _ => never_balanced(key),
-        };
-        nat(state, key).class = Some(class);
+    for (set, leg) in [(&of.balance, main as LegOf), (&of.inside, inside)] {
+        for (key, data) in ports(found, set) {
+            let class = match chain(data) {
+                Some(Chain::Balance(class)) => class,
+                _ => never_balanced(key),
+            };
+            leg(nat(state, key)).class = Some(class);
+        }
     }
-    for it in of_set(found, &of.offload) {
-        let Some(key) = service_port(&it.key) else { continue };
-        let class = match chain(&it.data) {
+    for (key, data) in ports(found, &of.offload) {
+        let class = match chain(data) {
             Some(Chain::Offload(class)) => class,
             _ => NEVER_OFFLOADED,
         };
         nat(state, key).offload = Some(class);
     }
-    for it in of_set(found, &of.sticky) {
-        let Some(key) = service_port(&it.key) else { continue };
-        let memory = match chain(&it.data) {
+    for (key, data) in ports(found, &of.sticky) {
+        let memory = match chain(data) {
             Some(Chain::Remember(memory)) => memory,
             _ => never_remembered(key),
         };
         nat(state, key).memory = Some(memory);
     }
-    for it in of_set(found, &of.endpoints) {
+    for (set, leg) in [(&of.endpoints, main as LegOf), (&of.inside_endpoints, inside)] {
+        slots(found, set, leg, state);
+    }
+    beside(of, found, state);
+}
+
+/// One of the two legs of a service port.
+type LegOf = fn(&mut Nat) -> &mut Leg;
+
+fn main(nat: &mut Nat) -> &mut Leg {
+    &mut nat.main
+}
+
+fn inside(nat: &mut Nat) -> &mut Leg {
+    &mut nat.inside
+}
+
+/// The elements of a map whose keys are service ports.
+fn ports<'a>(found: &'a TableState, set: &Set) -> impl Iterator<Item = (VirtualKey, &'a Data)> {
+    of_set(found, set).filter_map(|it| Some((service_port(&it.key)?, &it.data)))
+}
+
+fn slots(found: &TableState, set: &Set, leg: LegOf, state: &mut KernelState) {
+    for it in of_set(found, set) {
         let Some((key, [Value::Mark(slot)])) = it.key.split_at_checked(3) else { continue };
         let (Some(key), Data::Value(to)) = (service_port(key), &it.data) else { continue };
         let (Some(to), true) = (place(to), *slot < MOST_SLOTS) else { continue };
-        let slots = &mut nat(state, key).slots;
+        let slots = &mut leg(nat(state, key)).slots;
         let slot = *slot as usize;
         if slots.len() <= slot {
             slots.resize(slot + 1, None);
@@ -100,13 +124,47 @@ fn nats(of: &FamilySets, found: &TableState, state: &mut KernelState) {
     }
 }
 
+/// Whom a service port lets in, and what becomes of them.
+fn beside(of: &FamilySets, found: &TableState, state: &mut KernelState) {
+    for (key, data) in ports(found, &of.external) {
+        let Data::Verdict(Verdict::Goto(chain)) = data else { continue };
+        nat(state, key).masquerade = rules::whose(of.words.family, chain);
+    }
+    for (key, data) in ports(found, &of.closed) {
+        let Data::Verdict(verdict) = data else { continue };
+        let how = [Closed::Refuse, Closed::Drop].into_iter().find(|it| rules::end(*it) == *verdict);
+        nat(state, key).closed = how;
+    }
+    for (key, _) in ports(found, &of.guarded) {
+        nat(state, key).sources.get_or_insert_default();
+    }
+    for it in of_set(found, &of.sources) {
+        let Some((key, [from])) = it.key.split_at_checked(3) else { continue };
+        let to = it.key_end.as_ref().and_then(|end| end.last()).unwrap_or(from);
+        let range = ip(from).zip(ip(to)).and_then(|(from, to)| range(from, to));
+        let (Some(key), Some(range)) = (service_port(key), range) else { continue };
+        nat(state, key).sources.get_or_insert_default().insert(range);
+    }
+}
+
+/// The range of just these addresses; `None` for one that no prefix has.
+fn range(from: IpAddr, to: IpAddr) -> Option<IpNet> {
+    let bits = match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => (from.to_bits() ^ to.to_bits()).leading_zeros(),
+        (IpAddr::V6(from), IpAddr::V6(to)) => (from.to_bits() ^ to.to_bits()).leading_zeros(),
+        _ => return None,
+    };
+    let range = IpNet::new(from, u8::try_from(bits).ok()?).ok()?;
+    (range.network() == from && range.broadcast() == to).then_some(range)
+}
+
 fn nat(state: &mut KernelState, key: VirtualKey) -> &mut Nat {
     state.nats.entry(key).or_default()
 }
 
 fn never_balanced(key: VirtualKey) -> Class {
     let family = Family::of(key.address);
-    Class { family, pick: Pick::Destination, slots: NonZeroU32::MAX, sticky: false }
+    Class { family, pick: Pick::Destination, slots: NonZeroU32::MAX, sticky: false, inside: false }
 }
 
 fn never_remembered(key: VirtualKey) -> Memory {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use weir_core::net::Protocol;
-use weir_core::state::{Base, Chain as Shared, Class, Memory, OffloadClass, Pick};
-use weir_nft::expr::{DynsetOp, Expr, Numgen, Reg, ct_state, ct_status};
-use weir_nft::value::Value;
-use weir_nft::{Chain, ChainType, Field, Hook, Name, Rule, Set, Verdict, priority};
+use weir_core::state::{
+    Base, Chain as Shared, Class, Closed, Echo, Masquerade, Memory, OffloadClass, Pick, Pods,
+};
+use weir_nft::expr::{CmpOp, DynsetOp, Expr, Numgen, Reg, ct_state};
+use weir_nft::value::{Ifname, Value};
+use weir_nft::{Chain, ChainType, Family, Field, Hook, Name, Rule, Set, Verdict, priority};
 
 use super::names;
 use super::sets::{FamilySets, Words};
@@ -19,19 +21,49 @@ pub(super) const INPUT: Name = Name::literal("filter-input");
 pub(super) const FORWARD: Name = Name::literal("filter-forward");
 const LEAVING: Name = Name::literal("filter-postrouting");
 const OUTPUT: Name = Name::literal("filter-output");
+const NEW: Name = Name::literal("new-connection");
+const NEW_ELSEWHERE: Name = Name::literal("new-connection-elsewhere");
+const REMEMBER: Name = Name::literal("remember");
 const UNKNOWN_PORT: Name = Name::literal("unknown-port");
 const REFUSE: Name = Name::literal("refuse");
-const MASQUERADE: [Name; 2] = [Name::literal("masquerade-4"), Name::literal("masquerade-6")];
+const CLUSTER: [Name; 2] = [Name::literal("masquerade-4"), Name::literal("masquerade-6")];
+const ALL: [Name; 2] = [Name::literal("masquerade-all-4"), Name::literal("masquerade-all-6")];
+const NODE: [Name; 2] = [Name::literal("masquerade-node-4"), Name::literal("masquerade-node-6")];
 
 /// The same on every node and after every start: a client's hash stays what it was.
 const SEED: u32 = 0x7765_6972;
 
+fn of(names: [Name; 2], family: Family) -> Name {
+    let [v4, v6] = names;
+    if family == Family::Ip6 { v6 } else { v4 }
+}
+
+/// The chain that rewrites the sources of those who come to external addresses.
+pub(super) fn masquerade(family: Family, whose: Masquerade) -> Name {
+    match whose {
+        Masquerade::All => of(ALL, family),
+        Masquerade::Node => of(NODE, family),
+    }
+}
+
+/// Whose chain that is.
+pub(super) fn whose(family: Family, chain: &Name) -> Option<Masquerade> {
+    [Masquerade::All, Masquerade::Node].into_iter().find(|it| masquerade(family, *it) == *chain)
+}
+
+/// The end of a new connection that nobody takes.
+pub(super) fn end(how: Closed) -> Verdict {
+    match how {
+        Closed::Refuse => Verdict::Goto(REFUSE),
+        Closed::Drop => Verdict::Drop,
+    }
+}
+
 /// The chains that are always there.
-pub(super) fn chains() -> [Chain; 11] {
+pub(super) fn chains() -> Vec<Chain> {
     let nat = |name, hook, priority| Chain::base(name, ChainType::Nat, hook, priority);
     let filter = |name, hook| Chain::base(name, ChainType::Filter, hook, priority::FILTER);
-    let [masquerade_4, masquerade_6] = MASQUERADE;
-    [
+    let mut all = vec![
         nat(PREROUTING, Hook::Prerouting, priority::DSTNAT),
         nat(NAT_OUTPUT, Hook::Output, priority::DSTNAT),
         nat(POSTROUTING, Hook::Postrouting, priority::SRCNAT),
@@ -41,11 +73,10 @@ pub(super) fn chains() -> [Chain; 11] {
         // Before any translation of the source: once another program has translated it, no nat chain
         // that comes later is run.
         Chain::base(LEAVING, ChainType::Filter, Hook::Postrouting, priority::SRCNAT - 10),
-        Chain::regular(UNKNOWN_PORT),
-        Chain::regular(REFUSE),
-        Chain::regular(masquerade_4),
-        Chain::regular(masquerade_6),
-    ]
+    ];
+    let regular = [NEW, NEW_ELSEWHERE, REMEMBER, UNKNOWN_PORT, REFUSE];
+    all.extend(regular.into_iter().chain(CLUSTER).chain(ALL).chain(NODE).map(Chain::regular));
+    all
 }
 
 /// The rules that are always there, in order within each chain.
@@ -54,30 +85,78 @@ pub(super) fn rules(sets: &Sets, base: &Base) -> Vec<(Name, Rule)> {
     for of in sets.both() {
         // First of all: a flow without answers is new for ever, and what is new goes elsewhere below.
         rules.push((FORWARD, of.offloaded()));
+        // A nat chain sees first packets only, so that this costs the others nothing.
+        rules.extend([PREROUTING, NAT_OUTPUT].map(|chain| (chain, of.keeps_out())));
+        rules.extend(of.pods_to_inside(base).map(|rule| (PREROUTING, rule)));
+        rules.push((NAT_OUTPUT, of.to_inside(of.words.rule())));
         rules.extend([PREROUTING, NAT_OUTPUT].map(|chain| (chain, of.balanced())));
-        rules.extend([LEAVING, INPUT].map(|chain| (chain, of.remembered())));
+        rules.extend(of.echo(base.echo));
         rules.extend(of.masquerade(base));
-        rules.extend(
-            of.drop_unused(base)
-                .into_iter()
-                .flat_map(|rule| [(FORWARD, rule.clone()), (OUTPUT, rule)]),
-        );
-    }
-    for chain in [INPUT, FORWARD, OUTPUT] {
-        // ICMP to a VIP is the host's to answer: only what has ports can have an unknown one.
-        rules.extend([Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|protocol| {
-            let new = Rule::new().any_bit(Field::CtState, ct_state::NEW);
-            let rule = new.eq(Field::L4Proto, Value::Proto(protocol.number()));
-            (chain.clone(), rule.verdict(Verdict::Goto(UNKNOWN_PORT)))
-        }));
-    }
-    // The kernel sends few ICMP errors a second to one host; a reset is heard every time.
-    let tcp = Rule::new().eq(Field::L4Proto, Value::Proto(Protocol::Tcp.number()));
-    rules.extend([tcp.reject_tcp_reset(), Rule::new().reject()].map(|rule| (REFUSE, rule)));
-    for of in sets.both() {
+        rules.extend(of.drop_unused(base).map(|rule| (NEW_ELSEWHERE, rule)));
+        rules.push((NEW, of.ended()));
+        rules.push((REMEMBER, of.remembered()));
         rules.push((UNKNOWN_PORT, of.refuse_unknown_port()));
     }
+    rules.extend(invalid(sets, base).into_iter().map(|rule| (FORWARD, rule)));
+    let new = Rule::new().any_bit(Field::CtState, ct_state::NEW);
+    rules.extend([LEAVING, INPUT].map(|chain| (chain, jump(&new, REMEMBER))));
+    rules.push((INPUT, jump(&new, NEW)));
+    rules.extend([FORWARD, OUTPUT].map(|chain| (chain, jump(&new, NEW_ELSEWHERE))));
+    rules.push((NEW_ELSEWHERE, jump(&Rule::new(), NEW)));
+    // ICMP to a VIP is the host's to answer: only what has ports can have an unknown one.
+    rules.extend([Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|protocol| {
+        let rule = Rule::new().eq(Field::L4Proto, Value::Proto(protocol.number()));
+        (NEW, rule.verdict(Verdict::Goto(UNKNOWN_PORT)))
+    }));
+    // The kernel sends few ICMP errors a second to one host; a reset is heard every time.
+    rules.extend([tcp().reject_tcp_reset(), Rule::new().reject()].map(|rule| (REFUSE, rule)));
     rules
+}
+
+fn jump(rule: &Rule, chain: Name) -> Rule {
+    rule.clone().verdict(Verdict::Jump(chain))
+}
+
+fn tcp() -> Rule {
+    Rule::new().eq(Field::L4Proto, Value::Proto(Protocol::Tcp.number()))
+}
+
+/// A packet of a server that connection tracking doesn't know (outside the window, or late) would go to
+/// its client untranslated, and the client would reset the connection.
+fn invalid(sets: &Sets, base: &Base) -> Vec<Rule> {
+    if !base.drop_invalid {
+        return Vec::new();
+    }
+    let rule = || tcp().any_bit(Field::CtState, ct_state::INVALID);
+    let rules = match &base.pods {
+        Pods::Unknown => vec![rule()],
+        Pods::In(_) => {
+            let of = sets.both().into_iter().filter(|of| !of.pod_ranges(base).is_empty());
+            let ends = |of: &FamilySets| {
+                [of.words.saddr.clone(), of.words.daddr.clone()]
+                    .map(|end| rule().nfproto(of.words.family).in_set(&[end], &of.pods.name))
+            };
+            of.flat_map(ends).collect()
+        }
+        Pods::By(_) | Pods::ByPrefix(_) => [Field::IifName, Field::OifName]
+            .into_iter()
+            .filter_map(|field| by_interface(rule(), field, &base.pods, CmpOp::Eq))
+            .collect(),
+    };
+    let comment = "of no connection that is known";
+    rules.into_iter().map(|rule| rule.verdict(Verdict::Drop).comment(comment)).collect()
+}
+
+/// Whether the interface is (or isn't) a pod's; `None` where pods aren't told by interfaces.
+fn by_interface(rule: Rule, field: Field, pods: &Pods, op: CmpOp) -> Option<Rule> {
+    match pods {
+        Pods::Unknown | Pods::In(_) => None,
+        Pods::By(name) => {
+            let name = Ifname::new(name)?;
+            Some(rule.matches(field, op, Value::Ifname(name).to_bytes()))
+        }
+        Pods::ByPrefix(prefix) => Some(rule.matches(field, op, prefix.as_bytes())),
+    }
 }
 
 /// The rules of a chain that services share.
@@ -112,32 +191,103 @@ impl FamilySets {
         self.words.translated().vmap(&self.words.original(), &self.offload.name)
     }
 
+    /// `ip daddr . meta l4proto . th dport @guarded` and, with the source, not in `@sources`: who comes
+    /// to a load balancer's address from elsewhere than it allows.
+    fn keeps_out(&self) -> Rule {
+        let tuple = self.words.destination();
+        let client = [&tuple[..], std::slice::from_ref(&self.words.saddr)].concat();
+        let rule = self.words.rule().in_set(&tuple, &self.guarded.name);
+        rule.not_in_set(&client, &self.sources.name).verdict(Verdict::Drop)
+    }
+
+    /// `ip daddr . meta l4proto . th dport vmap @inside`
+    fn to_inside(&self, rule: Rule) -> Rule {
+        rule.vmap(&self.words.destination(), &self.inside.name)
+    }
+
+    /// The same for what comes from pods; nothing where they can't be told.
+    fn pods_to_inside(&self, base: &Base) -> Option<Rule> {
+        let rule = match &base.pods {
+            Pods::Unknown => None,
+            Pods::In(_) if self.pod_ranges(base).is_empty() => None,
+            Pods::In(_) => {
+                let client = std::slice::from_ref(&self.words.saddr);
+                Some(self.words.rule().in_set(client, &self.pods.name))
+            }
+            pods => by_interface(self.words.rule(), Field::IifName, pods, CmpOp::Eq),
+        };
+        rule.map(|rule| self.to_inside(rule))
+    }
+
+    fn echo(&self, echo: Echo) -> Vec<(Name, Rule)> {
+        let (protocol, field, request) = match self.words.family {
+            Family::Ip6 => (58, Field::Icmpv6Type, 128),
+            _ => (1, Field::IcmpType, 8),
+        };
+        let to_vip = || {
+            let rule = self.words.rule().eq(Field::L4Proto, Value::Proto(protocol));
+            let rule = rule.matches(field.clone(), CmpOp::Eq, [request]);
+            rule.in_set(std::slice::from_ref(&self.words.daddr), &self.vips.name)
+        };
+        match echo {
+            Echo::Leave => Vec::new(),
+            Echo::Answer => [PREROUTING, NAT_OUTPUT].map(|it| (it, to_vip().redirect())).into(),
+            Echo::Refuse => vec![(NEW, to_vip().reject_prohibited())],
+            Echo::Drop => vec![(NEW, to_vip().verdict(Verdict::Drop))],
+        }
+    }
+
     fn masquerade(&self, base: &Base) -> Vec<(Name, Rule)> {
-        let [v4, v6] = MASQUERADE;
-        let chain = if self.words.family == weir_nft::Family::Ip6 { v6 } else { v4 };
-        let rule = |of: &Rule| of.clone().verdict(Verdict::Goto(chain.clone()));
-        let on_ipvs = self.words.rule().in_set(&self.words.original(), &self.services.name);
+        let [cluster, all, node] = [CLUSTER, ALL, NODE].map(|names| of(names, self.words.family));
+        let to_cluster = |rule: Rule| (POSTROUTING, rule.verdict(Verdict::Goto(cluster.clone())));
         // What goes to an address of ours and is translated was translated by us.
-        let on_nftables =
-            self.words.translated().in_set(&[self.words.original_daddr()], &self.vips.name);
-        let ways = [(POSTROUTING, rule(&on_ipvs)), (POSTROUTING, rule(&on_nftables))];
-        let sources = self.masqueraded(base).into_iter().map(|it| (chain.clone(), it));
-        ways.into_iter().chain(sources).collect()
+        let ours = [self.words.original_daddr()];
+        let ways = [
+            (POSTROUTING, self.words.rule().vmap(&self.words.original(), &self.external.name)),
+            to_cluster(self.words.rule().in_set(&self.words.original(), &self.services.name)),
+            to_cluster(self.words.translated().in_set(&ours, &self.vips.name)),
+        ];
+        let masquerade = |rule: Rule, comment| rule.masquerade_fully_random().comment(comment);
+        let own = self.words.rule().from_local();
+        let external = [
+            (all, masquerade(Rule::new(), "whoever comes to an external address")),
+            (node.clone(), self.hairpin()),
+            (node, masquerade(own, "the node itself")),
+        ];
+        let sources = self.masqueraded(base).into_iter().map(|it| (cluster.clone(), it));
+        ways.into_iter().chain(external).chain(sources).collect()
+    }
+
+    fn hairpin(&self) -> Rule {
+        let own = [self.words.saddr.clone(), self.words.daddr.clone()];
+        let rule = self.words.rule().in_set(&own, &self.hairpin.name).masquerade_fully_random();
+        rule.comment("an endpoint that was balanced to itself")
     }
 
     fn masqueraded(&self, base: &Base) -> Vec<Rule> {
-        let own = [self.words.saddr.clone(), self.words.daddr.clone()];
-        let hairpin = self.words.rule().in_set(&own, &self.hairpin.name).masquerade_fully_random();
-        let mut rules = vec![hairpin.comment("an endpoint that was balanced to itself")];
+        let mut rules = vec![self.hairpin()];
         if base.masquerade_all {
             rules.push(Rule::new().masquerade_fully_random().comment("masquerade all"));
-        } else if !self.pod_ranges(base).is_empty() {
-            // A family of which no range is known has no pods to tell from others.
-            let pods = [self.words.saddr.clone()];
-            let rule = self.words.rule().not_in_set(&pods, &self.pods.name);
-            rules.push(rule.masquerade_fully_random().comment("a client that is no pod"));
+            return rules;
         }
+        let outside = match &base.pods {
+            Pods::Unknown => None,
+            // A family of which no range is known has no pods to tell from others.
+            Pods::In(_) if self.pod_ranges(base).is_empty() => None,
+            Pods::In(_) => {
+                let client = std::slice::from_ref(&self.words.saddr);
+                Some(self.words.rule().not_in_set(client, &self.pods.name))
+            }
+            pods => by_interface(self.words.rule(), Field::IifName, pods, CmpOp::Neq),
+        };
+        let comment = "a client that is no pod";
+        rules.extend(outside.map(|rule| rule.masquerade_fully_random().comment(comment)));
         rules
+    }
+
+    /// `ip daddr . meta l4proto . th dport vmap @closed`
+    fn ended(&self) -> Rule {
+        self.words.rule().vmap(&self.words.destination(), &self.closed.name)
     }
 
     fn refuse_unknown_port(&self) -> Rule {
@@ -154,8 +304,7 @@ impl FamilySets {
             return None;
         }
         let destination = [self.words.daddr.clone()];
-        let rule = self.words.rule().any_bit(Field::CtState, ct_state::NEW);
-        let rule = rule.in_set(&destination, &self.ranges.name);
+        let rule = self.words.rule().in_set(&destination, &self.ranges.name);
         let rule = rule.not_in_set(&destination, &self.vips.name);
         let rule = rule.not_in_set(&destination, &self.allocated.name).verdict(Verdict::Drop);
         Some(rule.comment("a service address that nobody has"))
@@ -167,7 +316,8 @@ impl FamilySets {
         let to =
             |key: &[Field], map: &Set| self.words.rule().dnat_map(*family, key, &map.name, true);
         let service = self.words.destination();
-        let picked = to(&[&service[..], &[self.picked(class)]].concat(), &self.endpoints);
+        let slots = if class.inside { &self.inside_endpoints } else { &self.endpoints };
+        let picked = to(&[&service[..], &[self.picked(class)]].concat(), slots);
         if !class.sticky {
             return vec![picked];
         }
@@ -177,9 +327,7 @@ impl FamilySets {
 
     /// `ct status dnat ct original ip daddr . … vmap @sticky`, for first packets.
     fn remembered(&self) -> Rule {
-        let new = self.words.rule().any_bit(Field::CtState, ct_state::NEW);
-        let translated = new.any_bit(Field::CtStatus, ct_status::DNAT);
-        translated.vmap(&self.words.original(), &self.sticky.name)
+        self.words.translated().vmap(&self.words.original(), &self.sticky.name)
     }
 
     /// Notes where a first packet went, once it is translated: unless that was an endpoint until a

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use weir_core::net::Family as CoreFamily;
-use weir_core::state::{self, Base, Class, Memory, OffloadClass, VirtualKey};
+use weir_core::state::{
+    self, Base, Class, Closed, Masquerade, Memory, OffloadClass, Pods, VirtualKey,
+};
 use weir_nft::expr::ct_status;
 use weir_nft::value::Value;
 use weir_nft::{CtAddr, CtDir, Data, DataType, Element, Family, Field, Name, Rule, Set, Verdict};
@@ -42,6 +44,18 @@ pub(in crate::kernel) struct FamilySets {
     pub(in crate::kernel) affinity: Arc<Set>,
     /// Which chain offloads flows of a service port.
     pub(in crate::kernel) offload: Arc<Set>,
+    /// Which chain picks for clients inside, where these have other endpoints than everybody.
+    pub(in crate::kernel) inside: Arc<Set>,
+    /// What is in a slot for them.
+    pub(in crate::kernel) inside_endpoints: Arc<Set>,
+    /// Which chain masquerades connections to a service port from outside of the cluster's addresses.
+    pub(in crate::kernel) external: Arc<Set>,
+    /// What becomes of new connections to a service port that nobody takes.
+    pub(in crate::kernel) closed: Arc<Set>,
+    /// Service ports that not everybody may come to.
+    pub(in crate::kernel) guarded: Arc<Set>,
+    /// Who may.
+    pub(in crate::kernel) sources: Arc<Set>,
     pub(super) words: Words,
 }
 
@@ -110,6 +124,7 @@ impl FamilySets {
         let member = [address, InetProto, InetService, address, InetService];
         let client = [address, address, InetProto, InetService];
         let endpoint = [address, InetService];
+        let guard = [address, InetProto, InetService, address];
         let commented = |set: Set, comment: &str| Arc::new(set.comment(comment));
         let affinity = Set::map(name("affinity-4", "affinity-6"), &client, &endpoint);
         let affinity = affinity.dynamic().timeout(None).size(CLIENTS);
@@ -156,11 +171,35 @@ impl FamilySets {
                 Set::verdict_map(name("offload-4", "offload-6"), &tuple),
                 "service port to when its flows are offloaded",
             ),
+            inside: commented(
+                Set::verdict_map(name("inside-4", "inside-6"), &tuple),
+                "service port to what picks for pods and the node",
+            ),
+            inside_endpoints: commented(
+                Set::map(name("inside-endpoints-4", "inside-endpoints-6"), &slot, &endpoint),
+                "service port and slot to endpoint, for pods and the node",
+            ),
+            external: commented(
+                Set::verdict_map(name("external-4", "external-6"), &tuple),
+                "service port to whose source is rewritten",
+            ),
+            closed: commented(
+                Set::verdict_map(name("closed-4", "closed-6"), &tuple),
+                "service port that nobody takes to its end",
+            ),
+            guarded: commented(
+                Set::new(name("guarded-4", "guarded-6"), &tuple),
+                "service ports with source ranges",
+            ),
+            sources: commented(
+                Set::new(name("sources-4", "sources-6"), &guard).interval(),
+                "service port and who may come to it",
+            ),
             words,
         }
     }
 
-    pub(super) fn all(&self) -> [&Arc<Set>; 12] {
+    pub(super) fn all(&self) -> [&Arc<Set>; 18] {
         [
             &self.services,
             &self.vips,
@@ -174,6 +213,12 @@ impl FamilySets {
             &self.sticky,
             &self.affinity,
             &self.offload,
+            &self.inside,
+            &self.inside_endpoints,
+            &self.external,
+            &self.closed,
+            &self.guarded,
+            &self.sources,
         ]
     }
 
@@ -210,6 +255,28 @@ impl FamilySets {
         Element::verdict(tuple(key), Verdict::Jump(chain))
     }
 
+    /// The element that leads to the chain that masquerades.
+    pub(in crate::kernel) fn external(&self, key: VirtualKey, whose: Masquerade) -> Element {
+        let chain = super::rules::masquerade(self.words.family, whose);
+        Element::verdict(tuple(key), Verdict::Goto(chain))
+    }
+
+    /// The element that ends new connections.
+    pub(in crate::kernel) fn closed(&self, key: VirtualKey, how: Closed) -> Element {
+        Element::verdict(tuple(key), super::rules::end(how))
+    }
+
+    /// The element of a service port that not everybody may come to.
+    pub(in crate::kernel) fn guarded(&self, key: VirtualKey) -> Element {
+        Element::new(tuple(key))
+    }
+
+    /// The element of who may.
+    pub(in crate::kernel) fn source(&self, key: VirtualKey, range: &IpNet) -> Element {
+        let from = |client: IpAddr| [&tuple(key)[..], &[address(client)]].concat();
+        Element::new(from(range.network())).to(from(range.broadcast()))
+    }
+
     /// The element of a slot.
     pub(in crate::kernel) fn slot(&self, key: VirtualKey, slot: u32, to: SocketAddr) -> Element {
         Element::value([&tuple(key)[..], &[Value::Mark(slot)]].concat(), place(to))
@@ -226,7 +293,10 @@ impl FamilySets {
 
     /// The ranges of pods of this family, as elements.
     pub(super) fn pod_ranges(&self, base: &Base) -> Vec<Element> {
-        self.ranges_of(base.pods.iter().flatten())
+        match &base.pods {
+            Pods::In(ranges) => self.ranges_of(ranges.iter()),
+            Pods::Unknown | Pods::By(_) | Pods::ByPrefix(_) => Vec::new(),
+        }
     }
 
     /// The ranges of services of this family, as elements.

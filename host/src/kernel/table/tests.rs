@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::rules::{FORWARD, INPUT, POSTROUTING, rules};
 use super::*;
 use ipnet::IpNet;
+use weir_core::state::Pods;
 use weir_nft::{FakeNft, Nftables};
 
 fn pods(ranges: &[&str]) -> Base {
     let pods: BTreeSet<IpNet> = ranges.iter().map(|range| range.parse().unwrap()).collect();
-    Base { pods: Some(pods), ..Base::default() }
+    Base { pods: Pods::In(pods), ..Base::default() }
 }
 
 #[test]
@@ -63,13 +64,14 @@ fn a_family_without_pods_is_not_masqueraded() {
     let sets = Sets::new();
     let masquerading = |base: &Base| {
         let rules = rules(&sets, base);
-        rules.iter().filter(|(chain, _)| chain.as_str().starts_with("masquerade-")).count()
+        let cluster = ["masquerade-4", "masquerade-6"];
+        rules.iter().filter(|(chain, _)| cluster.contains(&chain.as_str())).count()
     };
     assert_eq!(masquerading(&Base::default()), 2, "hairpin only");
     assert_eq!(masquerading(&pods(&["10.244.0.0/16"])), 3, "IPv4 only");
     assert_eq!(masquerading(&pods(&["10.244.0.0/16", "fd00::/56"])), 4);
     let leading = rules(&sets, &Base::default());
-    assert_eq!(leading.iter().filter(|(chain, _)| *chain == POSTROUTING).count(), 4);
+    assert_eq!(leading.iter().filter(|(chain, _)| *chain == POSTROUTING).count(), 6);
 }
 
 #[test]
@@ -81,6 +83,6 @@ fn a_flow_that_nobody_answers_gets_as_far_as_offload() {
         .map(|(_, rule)| rule.to_string())
         .collect();
     let at = |words: &str| forward.iter().position(|rule| rule.contains(words)).unwrap();
-    assert!(at("@offload-4") < at("unknown-port"), "{forward:#?}");
-    assert!(at("@offload-6") < at("unknown-port"), "{forward:#?}");
+    assert!(at("@offload-4") < at("new-connection"), "{forward:#?}");
+    assert!(at("@offload-6") < at("new-connection"), "{forward:#?}");
 }

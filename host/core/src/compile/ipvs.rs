@@ -1,0 +1,34 @@
+//! A service port that IPVS carries: a virtual service for each front, and what nftables does beside.
+//! Pure.
+
+use super::fronts::{Front, Taken, Way};
+use super::{OfPort, nftables};
+use crate::decision::Decision;
+use crate::ledger::Wanted;
+use crate::state::{Balance, Element, Nat, Virtual};
+
+pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted: &mut Wanted) {
+    let key = front.key;
+    let weighted = taken.everybody.iter().map(|to| (*to, of.decision.weight(*to)));
+    let it = Virtual { balance: balance(of.decision), destinations: weighted.collect() };
+    wanted.state.virtuals.insert(key, it);
+    wanted.state.elements.insert(Element::Service(key));
+    if front.way != Way::NodePort && !front.own {
+        // Through an address that is local every port of the node could be reached.
+        wanted.state.locals.insert(key.address);
+        wanted.state.elements.insert(Element::Vip(key.address));
+    }
+    let beside = Nat { offload: None, ..nftables::beside(of, front, taken, wanted) };
+    if beside != Nat::default() {
+        wanted.state.chains.extend(beside.chains());
+        wanted.state.nats.insert(key, beside);
+    }
+}
+
+fn balance(decision: &Decision) -> Balance {
+    Balance {
+        scheduler: decision.scheduler.value,
+        flags: decision.flags.value,
+        persistence: decision.affinity.value,
+    }
+}

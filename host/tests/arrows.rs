@@ -52,8 +52,9 @@ const ROOMS: [Room; 10] = [
             "weir-link",
             "weir-nft",
             "weir-policy-host",
+            "weir-traffic",
         ],
-        why: "the daemon talks to policies through the sandbox only",
+        why: "the daemon talks to policies through the sandbox only; its tests know the clients",
     },
 ];
 
@@ -110,7 +111,7 @@ const KERNEL: &[&str] = &[
 ];
 const KERNEL_WHY: &str = "netlink's words end in host/src/kernel; app and drive only wire it up";
 
-const WORDS: [Word; 6] = [
+const WORDS: [Word; 8] = [
     Word {
         word: "k8s_openapi",
         under: "",
@@ -120,6 +121,13 @@ const WORDS: [Word; 6] = [
     Word { word: "ipvs_rs", under: "host/src/", only: KERNEL, why: KERNEL_WHY },
     Word { word: "weir_nft", under: "host/src/", only: KERNEL, why: KERNEL_WHY },
     Word { word: "weir_link", under: "host/src/", only: KERNEL, why: KERNEL_WHY },
+    Word { word: "weir_conntrack", under: "host/src/", only: KERNEL, why: KERNEL_WHY },
+    Word {
+        word: "weir_traffic",
+        under: "host/",
+        only: &["host/tests/"],
+        why: "clients and servers for tests are no part of the daemon",
+    },
     Word {
         word: "wasmtime",
         under: "",

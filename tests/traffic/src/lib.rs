@@ -9,10 +9,12 @@ pub mod endpoint;
 pub mod failure;
 pub mod hit;
 pub mod hold;
+pub mod meet;
 pub mod netns;
 pub mod serve;
 pub mod socket;
 pub mod stream;
+pub mod table;
 pub mod tally;
 pub mod transfer;
 

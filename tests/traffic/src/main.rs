@@ -12,8 +12,10 @@ use serde::Serialize;
 use weir_traffic::endpoint::bytes;
 use weir_traffic::hit::Hit;
 use weir_traffic::hold::Hold;
+use weir_traffic::meet::meet;
 use weir_traffic::serve::Server;
 use weir_traffic::socket::Dial;
+use weir_traffic::table::{Row, Table};
 use weir_traffic::transfer::Transfer;
 use weir_traffic::{Listen, Protocol, netns};
 
@@ -34,6 +36,7 @@ enum Command {
     Hit(HitArgs),
     Transfer(TransferArgs),
     Hold(HoldArgs),
+    Meet(MeetArgs),
 }
 
 /// Answer connections and datagrams with a name and the address that was seen, until killed.
@@ -146,6 +149,20 @@ struct HoldArgs {
     ready_file: Option<PathBuf>,
 }
 
+/// Have the clients of a table meet what it says, in the network of tests/services/README.md. One
+/// line a check; ends with 1 if one failed.
+#[derive(Debug, Args)]
+struct MeetArgs {
+    /// The table.
+    table: PathBuf,
+    /// Rows for other dataplanes are left out.
+    #[arg(long)]
+    dataplane: String,
+    /// What each line begins with.
+    #[arg(long, default_value = "")]
+    label: String,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     if let Some(name) = &cli.netns {
@@ -156,6 +173,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Hit(args) => hit(&args)?,
         Command::Transfer(args) => transfer(&args)?,
         Command::Hold(args) => hold(&args)?,
+        Command::Meet(args) => meet_table(&args)?,
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -248,6 +266,29 @@ fn hold(args: &HoldArgs) -> anyhow::Result<bool> {
     }
     show(args.dial.json, &report, &table)?;
     Ok(report.is_whole())
+}
+
+fn meet_table(args: &MeetArgs) -> anyhow::Result<bool> {
+    let file = args.table.display();
+    let text = std::fs::read_to_string(&args.table).with_context(|| format!("read {file}"))?;
+    let table = Table::parse(&text).with_context(|| file.to_string())?;
+    let rows: Vec<&Row> = table.rows_on(&args.dataplane).collect();
+    let (mut good, mut printed) = (!rows.is_empty(), Ok(()));
+    meet(&rows, |row, verdict| {
+        let Row { line, .. } = row;
+        let text = match verdict {
+            Ok(()) => format!("ok - {}{row}\n", args.label),
+            Err(what) => {
+                good = false;
+                format!("not ok - {}{row} (line {line})\n{what}\n", args.label)
+            }
+        };
+        if printed.is_ok() {
+            printed = print(&text);
+        }
+    })?;
+    printed?;
+    Ok(good)
 }
 
 fn show(json: bool, report: &impl Serialize, table: &str) -> anyhow::Result<()> {

@@ -30,6 +30,8 @@ const CLUSTER: [Name; 2] = [Name::literal("masquerade-4"), Name::literal("masque
 const ALL: [Name; 2] = [Name::literal("masquerade-all-4"), Name::literal("masquerade-all-6")];
 const NODE: [Name; 2] = [Name::literal("masquerade-node-4"), Name::literal("masquerade-node-6")];
 
+/// Of `linux/if.h`.
+const IFNAMSIZ: usize = 16;
 /// The same on every node and after every start: a client's hash stays what it was.
 const SEED: u32 = 0x7765_6972;
 
@@ -90,6 +92,8 @@ pub(super) fn rules(sets: &Sets, base: &Base) -> Vec<(Name, Rule)> {
         rules.extend(of.pods_to_inside(base).map(|rule| (PREROUTING, rule)));
         rules.push((NAT_OUTPUT, of.to_inside(of.words.rule())));
         rules.extend([PREROUTING, NAT_OUTPUT].map(|chain| (chain, of.balanced())));
+        // The node's own gets to IPVS, which would refuse it, before any filter.
+        rules.push((NAT_OUTPUT, of.ended()));
         rules.extend(of.echo(base.echo));
         rules.extend(of.masquerade(base));
         rules.extend(of.drop_unused(base).map(|rule| (NEW_ELSEWHERE, rule)));
@@ -271,16 +275,24 @@ impl FamilySets {
             return rules;
         }
         let outside = match &base.pods {
-            Pods::Unknown => None,
+            Pods::Unknown => Vec::new(),
             // A family of which no range is known has no pods to tell from others.
-            Pods::In(_) if self.pod_ranges(base).is_empty() => None,
+            Pods::In(_) if self.pod_ranges(base).is_empty() => Vec::new(),
             Pods::In(_) => {
                 let client = std::slice::from_ref(&self.words.saddr);
-                Some(self.words.rule().not_in_set(client, &self.pods.name))
+                vec![self.words.rule().not_in_set(client, &self.pods.name)]
             }
-            pods => by_interface(self.words.rule(), Field::IifName, pods, CmpOp::Neq),
+            pods => {
+                // From port to port of a bridge a packet comes without an input interface, as the node's
+                // own does (`br_nf_post_routing` in net/bridge/br_netfilter_hooks.c).
+                let none = vec![0; IFNAMSIZ];
+                let rule = self.words.rule().matches(Field::IifName, CmpOp::Neq, none);
+                let others = by_interface(rule, Field::IifName, pods, CmpOp::Neq);
+                others.into_iter().chain([self.words.rule().from_local()]).collect()
+            }
         };
         let comment = "a client that is no pod";
+        let outside = outside.into_iter();
         rules.extend(outside.map(|rule| rule.masquerade_fully_random().comment(comment)));
         rules
     }

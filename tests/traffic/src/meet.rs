@@ -1,0 +1,98 @@
+//! Clients of a table, each where it lives, and whether they meet what the table says.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use crate::hit::Hit;
+use crate::netns;
+use crate::socket::Dial;
+use crate::table::{Answer, Party, Row, Source};
+use crate::tally::Tally;
+
+/// For what answers at all: it ends what hangs, and is no measure.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For what doesn't. All who are dropped wait at the same time.
+const SILENCE: Duration = Duration::from_millis(1500);
+
+/// What became of a row: nothing if it is as the table says.
+pub type Verdict = Result<(), String>;
+
+/// Sends the clients of these rows, one after the other: services that are served in turn stay in
+/// turn. `done` hears of each.
+///
+/// # Errors
+/// A thread can't be started.
+pub fn meet(rows: &[&Row], mut done: impl FnMut(&Row, Verdict)) -> io::Result<()> {
+    let (silent, heard): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.answer == Answer::Dropped);
+    for row in heard {
+        done(row, thread::scope(|scope| ended(scope.spawn(|| try_row(row)))));
+    }
+    let verdicts: Vec<Verdict> = thread::scope(|scope| {
+        let tried: Vec<_> = silent.iter().map(|row| scope.spawn(|| try_row(row))).collect();
+        tried.into_iter().map(ended).collect()
+    });
+    silent.into_iter().zip(verdicts).for_each(|(row, verdict)| done(row, verdict));
+    Ok(())
+}
+
+fn ended(thread: thread::ScopedJoinHandle<'_, Verdict>) -> Verdict {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// In a thread of its own, which moves to where the client lives.
+fn try_row(row: &Row) -> Verdict {
+    let Party { netns, .. } = row.from;
+    if let Some(name) = netns {
+        netns::enter(name).map_err(|error| format!("can't enter {name}: {error}"))?;
+    }
+    let (count, timeout) = match &row.answer {
+        Answer::From(servers, _) => (2 * servers.len() as u64, PATIENCE),
+        Answer::Refused | Answer::Host => (1, PATIENCE),
+        Answer::Dropped => (1, SILENCE),
+    };
+    // The node chooses by itself which of its addresses it comes from.
+    let source = netns.is_some().then(|| row.from.address(row.to.ip()));
+    let dial = Dial { target: row.to, protocol: row.protocol, source, timeout };
+    let (concurrency, keep, same_port, pause) = (1, false, false, Duration::ZERO);
+    let report = Hit { dial, count, concurrency, keep, same_port, pause }.run();
+    judge(row, &report.tally, source)
+}
+
+fn judge(row: &Row, tally: &Tally, own: Option<IpAddr>) -> Verdict {
+    let told = |what: &str| {
+        let list = |of: &std::collections::BTreeMap<String, u64>| {
+            of.iter().map(|(name, count)| format!("{name}*{count}")).collect::<Vec<_>>().join(" ")
+        };
+        let Tally { servers, sources, errors, .. } = tally;
+        let all = [("from", servers), ("seen as", sources), ("failed", errors)];
+        let all = all.into_iter().filter(|(_, of)| !of.is_empty());
+        let all: Vec<_> = all.map(|(word, of)| format!("{word} {}", list(of))).collect();
+        Err(format!("{what}: {}", all.join(", ")))
+    };
+    let failed: BTreeSet<&str> = tally.errors.keys().map(String::as_str).collect();
+    let servers: BTreeSet<String> = tally.servers.keys().cloned().collect();
+    let want = match &row.answer {
+        Answer::Refused if failed == ["refused"].into() && servers.is_empty() => return Ok(()),
+        Answer::Dropped if failed == ["timeout"].into() && servers.is_empty() => return Ok(()),
+        Answer::Host if failed.is_empty() && servers == ["host".to_owned()].into() => return Ok(()),
+        Answer::Refused | Answer::Dropped | Answer::Host => return told("another answer"),
+        Answer::From(names, _) if !failed.is_empty() || *names != servers => {
+            return told("other servers");
+        }
+        Answer::From(_, want) => *want,
+    };
+    let Some(own) = own else { return Ok(()) };
+    let itself = servers.contains(row.from.name);
+    let kept = tally.sources.contains_key(&own.to_string());
+    let others = tally.sources.keys().any(|source| *source != own.to_string());
+    match want {
+        Some(Source::Kept) if !kept => told("rewritten"),
+        Some(Source::Kept) if others != itself => told("not kept everywhere"),
+        Some(Source::Rewritten) if kept => told("kept"),
+        _ => Ok(()),
+    }
+}

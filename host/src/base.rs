@@ -62,10 +62,10 @@ pub struct Around {
 impl Around {
     /// Addresses that are the node's own: not what holds services' addresses, nor link-local ones,
     /// which each interface has.
-    fn own(&self) -> impl Iterator<Item = IpAddr> {
+    fn own(&self) -> impl Iterator<Item = (IpAddr, String)> {
         let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         let held = self.held.iter().filter(|(name, _)| !is_for_services(name));
-        held.map(|(_, ip)| *ip).filter(move |ip| !link_local(ip))
+        held.filter(move |(_, ip)| !link_local(ip)).map(|(name, ip)| (*ip, name.clone()))
     }
 }
 

@@ -144,6 +144,8 @@ pub struct Reconciler<K, P> {
     set_aside: Vec<SetAside>,
     survey: Survey,
     here: Here,
+    /// Services whose node ports follow interfaces.
+    by_interface: BTreeSet<ObjectName>,
     flows: Option<BTreeMap<VirtualKey, u64>>,
     touched: Touched,
     keys: BTreeSet<Key>,
@@ -179,6 +181,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             set_aside: Vec::new(),
             survey: Survey::default(),
             here: Here::default(),
+            by_interface: BTreeSet::new(),
             flows: None,
             touched: Touched::default(),
             keys: BTreeSet::new(),

@@ -182,7 +182,7 @@ impl Settings {
         let out = self.default_routes;
         Here {
             ways_out: WaysOut { v4: out, v6: out },
-            own: self.own.clone(),
+            own: self.own.iter().map(|ip| (*ip, "eth0".to_owned())).collect(),
             node_ports: self.node_ports.clone(),
             external_ranges: self.external_ranges.clone(),
             ..Here::default()

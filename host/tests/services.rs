@@ -15,6 +15,7 @@ mod chain;
 #[path = "services/packet.rs"]
 mod packet;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ use weir_core::decision::{Dataplane, Offload, Scheduler};
 use weir_core::kernel::FakeKernel;
 use weir_core::model::{Model, Touched};
 use weir_core::state::KernelState;
-use weir_core::view::KernelAbilities;
+use weir_core::view::{Interface, KernelAbilities};
 use weir_traffic::table::{NODE, Table};
 
 use chain::InTurn;
@@ -86,6 +87,7 @@ fn world(config: &str, manifests: &[u8], dataplane: Dataplane) -> World {
     all.listed(None);
     let around = around();
     all.set_base(Some(base(&config, &all.model)));
+    all.set_interfaces(&interfaces(&around));
     all.set_here(here(&config, &all.model, &around));
     all.touch(Touched::all());
     let turn = all.turn(0).unwrap();
@@ -113,6 +115,18 @@ fn reconciler(config: &Config, dataplane: Dataplane) -> Reconciler<FakeKernel, I
     };
     let name = config.resolved_node_name().unwrap().to_string();
     Reconciler::new(Model::new(name), FakeKernel::default(), InTurn, abilities, defaults)
+}
+
+/// The interfaces that hold addresses, all of them up.
+fn interfaces(around: &Around) -> Vec<Interface> {
+    let names: BTreeSet<&String> = around.held.iter().map(|(name, _)| name).collect();
+    let one = |(index, name): (u32, &String)| Interface {
+        index,
+        name: name.clone(),
+        flags: vec!["up".into()],
+        ..Interface::default()
+    };
+    (1..).zip(names).map(one).collect()
 }
 
 /// The node of tests/services/README.md.

@@ -53,7 +53,12 @@ struct OfPort<'a> {
 
 impl OfPort<'_> {
     fn fronts(&self) -> Vec<Front> {
-        fronts(self.model, self.here, self.service, self.port)
+        let mut all = fronts(self.model, self.here, self.service, self.port);
+        if let Some(chosen) = &self.decision.node_ports {
+            let taken = self.here.node_ports_on(&chosen.value);
+            all.retain(|it| it.way != Way::NodePort || taken.contains(&it.key.address));
+        }
+        all
     }
 
     fn eligible(&self, address: IpAddr) -> Eligible {

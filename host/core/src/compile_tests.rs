@@ -208,7 +208,7 @@ fn an_address_of_the_nodes_own_is_nobodys_to_take() {
         load_balancer_ips: vec![ip("192.0.2.2")],
         ..web(&["10.96.0.1"])
     };
-    let here = Here { own: [ip("192.0.2.3")].into(), ..Here::default() };
+    let here = Here { own: [(ip("192.0.2.3"), "eth0".to_owned())].into(), ..Here::default() };
     let slices = [slice("a", &[slice_port("", Tcp, 80)], &[ready("10.0.0.1")])];
     let state = state_here(&service, &slices, &here);
     let others = [ip("10.96.0.1"), ip("192.0.2.1"), ip("192.0.2.2")];

@@ -131,6 +131,9 @@ pub struct Decision {
     pub offload: Chosen<Offload>,
     /// Interfaces that take part in offload; `None` is all.
     pub interfaces: Option<Chosen<Selection>>,
+    /// Interfaces at whose addresses its node port answers, of those that the node's configuration
+    /// allows; `None` is all.
+    pub node_ports: Option<Chosen<Selection>>,
     /// Seconds that a client stays with its server; `None` without affinity.
     pub affinity: Chosen<Option<NonZeroU32>>,
     /// Seconds after which to ask again although nothing changed.

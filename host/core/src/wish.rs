@@ -74,6 +74,25 @@ pub struct Interfaces {
     pub exclude: Vec<String>,
 }
 
+/// The attribute of a decision that names the interfaces at whose addresses node ports answer:
+/// entries as of [`Interfaces`], separated by commas, `!` before one that is left out.
+pub const NODE_PORT_INTERFACES: &str = "node-port-interfaces";
+
+impl Interfaces {
+    /// Reads such a list, unchecked.
+    #[must_use]
+    pub fn listed(text: &str) -> Self {
+        let mut lists = Self::default();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            match entry.strip_prefix('!') {
+                Some(entry) => lists.exclude.push(entry.trim().to_owned()),
+                None => lists.include.push(entry.to_owned()),
+            }
+        }
+        lists
+    }
+}
+
 /// A policy's word that it does not answer for a service port. Not a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -97,8 +97,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     /// A burst of interfaces is written at once: when the least time between syncs has passed.
     fn take_interfaces(&mut self, view: &NodeView) {
-        self.all.set_here(here(&self.config, &self.all.model, &around(view)));
         let changes = self.all.set_interfaces(&interfaces(view));
+        self.all.set_here(here(&self.config, &self.all.model, &around(view)));
         if !changes.is_empty() {
             tracing::info!(%changes, "interfaces that may take part in offload changed");
             for bad in self.all.bad_groups() {

@@ -1,16 +1,17 @@
 //! What is around the services on this node: its interfaces and addresses, and whether there is a way out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use weir_core::compile::Here;
+use weir_core::compile::{Here, PortKey};
 use weir_core::decision::Dataplane;
 use weir_core::interfaces::{BadGroup, Changes};
 use weir_core::kernel::Kernel;
 use weir_core::model::{Service, Touched};
+use weir_core::net::ObjectName;
 use weir_core::view::Interface;
 
-use super::{Policies, Reconciler};
+use super::{Decided, Policies, Reconciler};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Takes in the node's interfaces as they are now, however many changed: what they change is
@@ -25,6 +26,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Takes in what is around the services; those that it concerns are worked out at the next turn.
     pub fn set_here(&mut self, mut here: Here) {
         here.translates = self.translates();
+        here.interfaces.clone_from(self.survey.interfaces());
         let before = std::mem::replace(&mut self.here, here);
         let here = &self.here;
         if before == *here {
@@ -36,8 +38,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             self.touched.merge(Touched::all());
             return;
         }
-        let moved: BTreeSet<&IpAddr> = before.own.symmetric_difference(&here.own).collect();
+        let moved: BTreeSet<&IpAddr> = moved(&before.own, &here.own).collect();
         let ports_moved = before.node_ports != here.node_ports;
+        if before.interfaces != here.interfaces || !moved.is_empty() {
+            self.touched.services.extend(self.by_interface.iter().cloned());
+        }
         let concerns = |service: &&Service| {
             let Service { cluster_ips, external_ips, load_balancer_ips, .. } = service;
             let mut addresses = cluster_ips.iter().chain(external_ips).chain(load_balancer_ips);
@@ -47,6 +52,19 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         };
         let names = self.model.services().filter(concerns).map(|service| service.name.clone());
         self.touched.merge(Touched { all: false, services: names.collect() });
+    }
+
+    /// Notes whether a service's node ports follow the node's interfaces.
+    pub(super) fn note_by_interface(
+        &mut self,
+        name: &ObjectName,
+        decided: &BTreeMap<PortKey, Decided>,
+    ) {
+        if decided.values().any(|it| it.decision.node_ports.is_some()) {
+            self.by_interface.insert(name.clone());
+        } else {
+            self.by_interface.remove(name);
+        }
     }
 
     /// Whether this kernel's nftables can balance.
@@ -64,4 +82,14 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     pub fn bad_groups(&self) -> impl Iterator<Item = BadGroup> + '_ {
         self.survey.bad_groups()
     }
+}
+
+/// The addresses that came, went, or are on another interface by now.
+fn moved<'a>(
+    before: &'a BTreeMap<IpAddr, String>,
+    now: &'a BTreeMap<IpAddr, String>,
+) -> impl Iterator<Item = &'a IpAddr> {
+    let gone = before.iter().filter(|(ip, name)| now.get(*ip) != Some(*name));
+    let came = now.iter().filter(|(ip, name)| before.get(*ip) != Some(*name));
+    gone.chain(came).map(|(ip, _)| ip)
 }

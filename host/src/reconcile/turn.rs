@@ -125,6 +125,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let ours = self.model.service(name).filter(|service| self.is_ours(service));
         let Some(service) = ours.cloned() else {
             self.again.remove(name);
+            self.by_interface.remove(name);
             self.meters.forget(name);
             for port in self.decided.remove(name).unwrap_or_default().keys() {
                 self.policies.forget(name, *port);
@@ -152,6 +153,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             self.again.remove(name);
         }
         self.note_set_aside(name, &decided);
+        self.note_by_interface(name, &decided);
         self.decided.insert(name.clone(), decided);
         self.ledger.claim(name, service.created, wanted)
     }

@@ -180,6 +180,9 @@ fn fields(decision: &Decision) -> Vec<Field> {
         field("offload", offload.value.to_string(), &offload.by),
         field("affinity", affinity.value.map_or("none".into(), |s| format!("{s} s")), &affinity.by),
     ];
+    if let Some(interfaces) = &decision.node_ports {
+        all.push(field("node ports", interfaces.value.to_string(), &interfaces.by));
+    }
     if let Some(interfaces) = &decision.interfaces {
         all.push(field("interfaces", interfaces.value.to_string(), &interfaces.by));
     }

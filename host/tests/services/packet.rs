@@ -61,7 +61,7 @@ impl Packet<'_> {
         let (first, second) = legs.unzip();
         for leg in first.flatten().into_iter().chain(second) {
             if !leg.is_empty() {
-                return self.postrouting(leg.slots.iter().flatten().copied().collect());
+                return self.postrouting(&leg.slots.iter().flatten().copied().collect());
             }
         }
         self.filter()
@@ -82,7 +82,7 @@ impl Packet<'_> {
             Some(found) => {
                 let takes = found.destinations.iter().filter(|(_, weight)| weight.0 > 0);
                 let servers: BTreeSet<_> = takes.map(|(to, _)| *to).collect();
-                if servers.is_empty() { Answer::Refused } else { self.postrouting(servers) }
+                if servers.is_empty() { Answer::Refused } else { self.postrouting(&servers) }
             }
             None if of_us => Answer::Refused,
             None if own && self.key.port.get() == HOST => Answer::Host,
@@ -101,7 +101,7 @@ impl Packet<'_> {
     }
 
     /// Whose address those see who answer. The node's own connections have some address of its own.
-    fn postrouting(&self, servers: BTreeSet<SocketAddr>) -> Answer {
+    fn postrouting(&self, servers: &BTreeSet<SocketAddr>) -> Answer {
         let names: BTreeSet<String> = servers.iter().map(|to| name(*to)).collect();
         let itself = BTreeSet::from([self.row.from.name.to_owned()]);
         let source = match () {

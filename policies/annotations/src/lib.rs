@@ -8,6 +8,7 @@
 //! | `weir.dev/scheduler-flags` | `mh-port`, `mh-fallback`, `sh-port`, `sh-fallback`, separated by commas |
 //! | `weir.dev/weights` | `SELECTOR=WEIGHT` separated by commas; see [`weights`] |
 //! | `weir.dev/offload-after-packets` | `never` or a number from 1 |
+//! | `weir.dev/node-port-interfaces` | the same, of the interfaces at whose addresses the node port answers |
 //! | `weir.dev/offload-interfaces` | `eth0`, `eth*`, `group:uplink`, separated by commas; `!` before one leaves it out |
 //!
 //! A value that can't be read is named in the note together with what is allowed; the other
@@ -25,7 +26,7 @@ pub struct Annotations;
 /// What reads one annotation into the decision; its error says what is allowed.
 type Read = fn(&str, &ServiceView, Decision) -> Result<Decision, String>;
 
-const ANNOTATIONS: [(&str, Read); 6] = [
+const ANNOTATIONS: [(&str, Read); 7] = [
     ("weir.dev/dataplane", |text, _, decision| {
         one_of(text, &words::DATAPLANES).map(|name| decision.dataplane(name))
     }),
@@ -44,6 +45,9 @@ const ANNOTATIONS: [(&str, Read); 6] = [
     (OFFLOAD_INTERFACES, |text, _, decision| {
         let interfaces = Some(values::interfaces(text)?);
         Ok(Decision { interfaces, ..decision })
+    }),
+    ("weir.dev/node-port-interfaces", |text, _, decision| {
+        values::interfaces(text).map(|_| decision.node_port_interfaces(text))
     }),
 ];
 

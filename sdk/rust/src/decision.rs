@@ -87,6 +87,15 @@ impl Decision {
         self
     }
 
+    /// Has the service's node port answer at the addresses of these interfaces only, of those that the
+    /// node's configuration allows: entries as of `include_interface`, separated by commas, `!` before
+    /// one that is left out.
+    #[must_use]
+    pub fn node_port_interfaces(mut self, list: impl Into<String>) -> Self {
+        self.attributes.push(("node-port-interfaces".into(), list.into()));
+        self
+    }
+
     /// A client stays with its server for so many seconds; 0 asks for no affinity.
     #[must_use]
     pub fn affinity(mut self, seconds: u32) -> Self {

@@ -138,7 +138,7 @@ impl Front {
             return None;
         }
         let named = model.node().into_iter().flat_map(|node| &node.addresses);
-        let mut own = here.own.iter().chain(named);
+        let mut own = here.own.keys().chain(named);
         if own.any(|own| ranges.iter().any(|range| range.contains(own))) {
             ranges.insert(IpNet::from(self.key.address));
         }

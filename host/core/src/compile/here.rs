@@ -1,10 +1,11 @@
 //! What is around the services on this node, as far as their kernel objects depend on it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::interfaces::{Interfaces, Selection};
 use crate::model::Model;
 use crate::net::Family;
 
@@ -38,10 +39,13 @@ impl WaysOut {
 pub struct Here {
     /// Whether there is a default route.
     pub ways_out: WaysOut,
-    /// Addresses of the node's interfaces: never made local, and never kept from anybody.
-    pub own: BTreeSet<IpAddr>,
+    /// Addresses of the node's interfaces, each with its interface's name: never made local, and never
+    /// kept from anybody.
+    pub own: BTreeMap<IpAddr, String>,
     /// Those of them at which node ports answer.
     pub node_ports: BTreeSet<IpAddr>,
+    /// The interfaces, as selections see them.
+    pub interfaces: Interfaces,
     /// Where external addresses may be; `None` is anywhere.
     pub external_ranges: Option<BTreeSet<IpNet>>,
     /// Whether this kernel's nftables can balance.
@@ -52,8 +56,9 @@ impl Default for Here {
     fn default() -> Self {
         Self {
             ways_out: WaysOut::default(),
-            own: BTreeSet::new(),
+            own: BTreeMap::new(),
             node_ports: BTreeSet::new(),
+            interfaces: Interfaces::default(),
             external_ranges: None,
             translates: true,
         }
@@ -65,7 +70,16 @@ impl Here {
     #[must_use]
     pub fn is_own(&self, model: &Model, address: IpAddr) -> bool {
         let named = || model.node().is_some_and(|node| node.addresses.contains(&address));
-        self.own.contains(&address) || named()
+        self.own.contains_key(&address) || named()
+    }
+
+    /// Those of the addresses for node ports that are on an interface of this selection.
+    #[must_use]
+    pub fn node_ports_on(&self, selection: &Selection) -> BTreeSet<IpAddr> {
+        let names = selection.resolve(&self.interfaces);
+        let taken = |name: &String| names.iter().any(|it| it.as_str() == name);
+        let on = |address: &&IpAddr| self.own.get(*address).is_some_and(taken);
+        self.node_ports.iter().filter(on).copied().collect()
     }
 
     /// Whether an external address may be served (CVE-2020-8554: whoever may write a Service could

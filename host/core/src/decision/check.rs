@@ -9,7 +9,7 @@ use crate::interfaces::Selection;
 use crate::net::{Family, Protocol};
 use crate::state::{MAX_WEIGHT, Weight};
 use crate::view::KernelAbilities;
-use crate::wish::{self, Wish};
+use crate::wish::{self, NODE_PORT_INTERFACES, Wish};
 
 /// The longest affinity that the Kubernetes API allows: a day.
 const MAX_AFFINITY: u32 = 86_400;
@@ -66,6 +66,7 @@ pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
         weights,
         affinity: check.affinity(),
         interfaces: check.interfaces(),
+        node_ports: check.node_ports(),
         re_evaluate: check.re_evaluate(),
         notes: check.notes(),
         dataplane,
@@ -354,11 +355,22 @@ impl<'a> Check<'a> {
     fn interfaces(&mut self) -> Option<Chosen<Selection>> {
         let (by, raw) =
             self.wishes.iter().find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
+        Some(self.selection("interfaces", by, raw))
+    }
+
+    /// The same for node ports.
+    fn node_ports(&mut self) -> Option<Chosen<Selection>> {
+        let listed = |w: &'a Wish| w.attributes.get(NODE_PORT_INTERFACES);
+        let (by, text) = self.wishes.iter().find_map(|(by, w)| Some((by, listed(w)?)))?;
+        Some(self.selection(NODE_PORT_INTERFACES, by, &wish::Interfaces::listed(text)))
+    }
+
+    fn selection(&mut self, field: &str, by: &str, raw: &wish::Interfaces) -> Chosen<Selection> {
         let (selection, faults) = Selection::check(raw);
         for fault in faults {
-            self.set_aside("interfaces", by, fault.to_string());
+            self.set_aside(field, by, fault.to_string());
         }
-        Some(Chosen::new(selection, by))
+        Chosen::new(selection, by)
     }
 
     /// The soonest of all policies that want to be asked again.

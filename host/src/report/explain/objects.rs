@@ -58,7 +58,7 @@ fn holds_virtual(known: &KernelState, wanted: &KernelState, key: VirtualKey) -> 
 fn beside(known: &KernelState, wanted: &KernelState, key: Key) -> &'static str {
     match key {
         Key::Virtual(key)
-            if wanted.nats.contains_key(&key) && known.virtuals.contains_key(&key) =>
+            if !wanted.virtuals.contains_key(&key) && known.virtuals.contains_key(&key) =>
         {
             "; its connections of before run on in IPVS"
         }
@@ -71,11 +71,11 @@ fn describe(wanted: &KernelState, key: Key) -> String {
         Key::Base => "table inet weir".to_owned(),
         Key::Local(address) => format!("local address {address}"),
         Key::Virtual(key) => match (wanted.virtuals.get(&key), wanted.nats.get(&key)) {
-            (Some(it), _) => format!(
-                "virtual service {key} {}, {} destinations",
-                it.balance,
-                it.destinations.len()
-            ),
+            (Some(it), beside) => {
+                let servers = it.destinations.len();
+                let beside = beside.map(|nat| format!(", on nftables {nat}")).unwrap_or_default();
+                format!("virtual service {key} {}, {servers} destinations{beside}", it.balance)
+            }
             (None, Some(nat)) => format!("elements for {key}: {nat}"),
             (None, None) => format!("virtual service {key}"),
         },

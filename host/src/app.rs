@@ -132,8 +132,10 @@ pub fn drain_limit(config: &Config) -> u64 {
 fn warn_of_kube_proxy() {
     for neighbours::Sign { what, there, advice } in neighbours::kube_proxy() {
         match there {
-            Ok(false) => {}
-            Ok(true) => tracing::warn!(found = what, advice, "kube-proxy is or was on this node"),
+            Ok(None) => {}
+            Ok(Some(detail)) => {
+                tracing::warn!(found = what, detail, advice, "kube-proxy is or was on this node");
+            }
             Err(error) => tracing::warn!(what, error, "can't look for kube-proxy"),
         }
     }

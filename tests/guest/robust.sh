@@ -180,11 +180,11 @@ cp "$(command -v bash)" /tmp/kube-proxy
 mkfifo /tmp/never
 background /dev/null /tmp/kube-proxy -c 'read -r _ <>/tmp/never'
 proxy=$started
-signs=("process kube-proxy" "device kube-ipvs0" "table ip6 kube-proxy" "chain KUBE-SERVICES of table ip nat")
+signs=("process kube-proxy" "device kube-ipvs0" "table ip6 kube-proxy" "chains of kube-proxy in table ip nat")
 weir doctor >/tmp/doctor
 start_weir
 for sign in "${signs[@]}"; do
-  check "doctor tells of the $sign" grep -q "^WARNING $sign: there" /tmp/doctor
+  check "doctor tells of the $sign" grep -q "^WARNING $sign: " /tmp/doctor
   check "a start warns of the $sign" grep -q "kube-proxy is or was on this node.*$sign" "$weir_log"
 done
 check_equal "nothing else is taken for one" 4 "$(grep -c 'kube-proxy is or was' "$weir_log")"

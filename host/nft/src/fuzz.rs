@@ -21,6 +21,7 @@ pub fn datagram(bytes: &[u8]) {
         let Ok((_, attrs)) = message.body() else { continue };
         let _ = (read::chain(attrs), read::rule(attrs), read::set(attrs), read::flowtable(attrs));
         let _ = (read::generation(attrs, message.port), message.nft(), message.is_interrupted());
+        let _ = read::ipset(attrs);
         for set in sets() {
             if let Ok(chunks) = read::elements(&set, attrs) {
                 let _ = read::join_ranges(&set, chunks);

@@ -1,4 +1,4 @@
-//! Numbers of linux/netfilter/nf_tables.h and linux/netlink.h that libc doesn't have, as attribute
+//! Numbers of linux/netfilter/nf_tables.h, linux/netfilter/ipset/ip_set.h and linux/netlink.h that libc doesn't have, as attribute
 //! types (`u16`) where they are attributes.
 #![allow(missing_docs, reason = "the kernel's headers document them")]
 
@@ -79,6 +79,15 @@ pub(crate) const NFTA_GEN_PROC_NAME: u16 = 3;
 
 pub(crate) const NLMSGERR_ATTR_MSG: u16 = 1;
 pub(crate) const NLMSGERR_ATTR_OFFS: u16 = 2;
+
+/// Since Linux 4.2; newer ones take it, too.
+pub(crate) const IPSET_PROTOCOL: u8 = 6;
+pub(crate) const IPSET_CMD_LIST: i32 = 7;
+pub(crate) const IPSET_ATTR_PROTOCOL: u16 = 1;
+pub(crate) const IPSET_ATTR_SETNAME: u16 = 2;
+pub(crate) const IPSET_ATTR_FLAGS: u16 = 6;
+/// Names alone, no headers and members.
+pub(crate) const IPSET_FLAG_LIST_SETNAME: u32 = 1 << 1;
 
 /// `NFNLGRP_NFTABLES`
 pub(crate) const NFNLGRP_NFTABLES: u32 = 7;

@@ -6,6 +6,7 @@ mod netns;
 
 use std::{
     net::Ipv4Addr,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -274,6 +275,67 @@ fn reads_back_what_was_written() {
         let before = kernel.observe(&weir()).unwrap().map(|state| comparable(Some(state)));
         kernel.apply(&again).unwrap();
         assert_eq!(kernel.observe(&weir()).unwrap().map(|state| comparable(Some(state))), before);
+    });
+}
+
+#[test]
+fn chains_and_rules_of_anybodys_tables() {
+    isolated("chains_and_rules_of_anybodys_tables", || {
+        netns::load(
+            "table ip nat { chain KUBE-SERVICES { } }
+             table inet firewall {
+               chain in { type filter hook input priority 10; policy drop; ct status dnat accept; }
+               chain through {
+                 type filter hook forward priority 0; policy accept;
+                 jump more; counter reject with icmpx admin-prohibited;
+               }
+               chain more { counter; }
+               chain early { type filter hook ingress device lo priority 0; policy drop; }
+             }",
+        );
+        let mut kernel = Socket::open().unwrap();
+        let named = |chains: Vec<(Table, Chain)>| -> Vec<String> {
+            chains.iter().map(|(table, chain)| format!("{table} {chain}")).collect()
+        };
+        assert_eq!(named(kernel.chains(Family::Ip).unwrap()), ["ip nat KUBE-SERVICES"]);
+        assert_eq!(kernel.chains(Family::Ip6).unwrap(), []);
+        let want = [
+            "inet firewall in { type filter hook input priority 10; policy drop }",
+            "inet firewall through { type filter hook forward priority 0; policy accept }",
+            "inet firewall more",
+        ];
+        assert_eq!(named(kernel.chains(Family::Inet).unwrap()), want);
+        let firewall = Table { family: Family::Inet, name: name("firewall") };
+        let mut rules = |chain: &str| {
+            // A name that `Name::new` refuses may be somebody's all the same.
+            let chains = kernel.chains(Family::Inet).unwrap();
+            let (table, chain) = chains.iter().find(|(_, it)| it.name.as_str() == chain).unwrap();
+            kernel.rules(table, &chain.name).unwrap()
+        };
+        let rejected = expr::Reject::Icmpx(expr::Icmpx::AdminProhibited);
+        let rejected = Rule::new().counter().expr(Expr::Reject(rejected));
+        assert_eq!(rules("through"), [Rule::new().verdict(Verdict::Jump(name("more"))), rejected]);
+        let translated = Rule::new().any_bit(Field::CtStatus, expr::ct_status::DNAT);
+        assert_eq!(rules("in"), [translated.verdict(Verdict::Accept)]);
+        assert_eq!(rules("more"), [Rule::new().counter()]);
+        assert_eq!(kernel.rules(&firewall, &name("absent")).unwrap(), []);
+        assert_eq!(kernel.rules(&weir(), &name("absent")).unwrap(), []);
+    });
+}
+
+#[test]
+fn ipsets_are_listed_by_name() {
+    isolated("ipsets_are_listed_by_name", || {
+        let made = Command::new("ipset").args(["create", "KUBE-CLUSTER-IP", "hash:ip,port"]).status();
+        if !made.is_ok_and(|status| status.success()) {
+            return eprintln!("not run: no ipset here, or none in this kernel");
+        }
+        run("ipset", &["create", "other", "bitmap:port", "range", "1-9"]);
+        let mut names = Socket::open().unwrap().ipsets().unwrap();
+        names.sort();
+        assert_eq!(names, ["KUBE-CLUSTER-IP", "other"]);
+        run("ipset", &["destroy"]);
+        assert_eq!(Socket::open().unwrap().ipsets().unwrap(), Vec::<String>::new());
     });
 }
 

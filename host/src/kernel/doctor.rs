@@ -1,5 +1,7 @@
 //! What this kernel has for weir, what is missing, and how to get it. Looks; changes nothing.
 
+mod around;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -12,7 +14,7 @@ use super::bridges::past_ipvs;
 use super::modules::{Module, Modules};
 use super::sysctl::{self, ProcSys};
 use super::virtuals::chain;
-use super::{neighbours, probe, processors};
+use super::{probe, processors};
 use crate::config::Config;
 
 /// The oldest kernel that is tested: Debian 12's.
@@ -93,7 +95,7 @@ pub fn examine(config: &Config) -> Findings {
     dummy(&mut all, &modules, config);
     sysctls(&mut all, config, ipvs);
     bridged(&mut all);
-    kube_proxy(&mut all);
+    around::look(&mut all, config, ipvs);
     all
 }
 
@@ -260,23 +262,6 @@ fn bridged(all: &mut Findings) {
         Err(error) => {
             let found = format!("links can't be listed ({})", chain(&error));
             all.push(what, Verdict::Warning, found, "");
-        }
-    }
-}
-
-fn kube_proxy(all: &mut Findings) {
-    let signs = neighbours::kube_proxy();
-    if signs.iter().all(|sign| sign.there == Ok(false)) {
-        return all.push("kube-proxy", Verdict::Ok, "no sign of it", "");
-    }
-    for neighbours::Sign { what, there, advice } in signs {
-        match there {
-            Ok(false) => {}
-            Ok(true) => all.push(&what, Verdict::Warning, "there", advice),
-            Err(error) => {
-                let found = format!("can't be looked for ({error})");
-                all.push(&what, Verdict::Warning, found, "run as root or with CAP_NET_ADMIN");
-            }
         }
     }
 }

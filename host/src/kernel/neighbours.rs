@@ -2,59 +2,121 @@
 //!
 //! It answers for the same addresses, and in nftables mode flushes all of IPVS at each start.
 
+mod mode;
+mod names;
+
 use std::path::Path;
 use std::{fs, io};
 
 use weir_link::{LinkName, Links};
-use weir_nft::{Family, Name, Socket, Table};
+use weir_nft::{Chain, Family, Name, Socket, Table};
 
 use super::virtuals::chain;
+
+pub(in crate::kernel) use names::few;
 
 /// One sign that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
     /// What, for example `device kube-ipvs0`.
     pub what: String,
-    /// Whether it is there, or why nobody knows.
-    pub there: Result<bool, String>,
+    /// What is there of it, if anything is; or why nobody knows.
+    pub there: Result<Option<String>, String>,
     /// What to do where it is.
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 const RUNS: &str =
     "two proxies on one node undo each other's work: stop it, then `kube-proxy --cleanup`";
-const IPVS: &str = "kube-proxy in IPVS mode runs or ran here: stop it, then `kube-proxy --cleanup`";
-const IPTABLES: &str = "kube-proxy in iptables or IPVS mode runs or ran here, and its rules come before \
-     IPVS: stop it, then `kube-proxy --cleanup`";
-const NFTABLES: &str = "kube-proxy in nftables mode runs or ran here; each of its starts flushes IPVS: \
-     stop it, then `kube-proxy --cleanup`";
+/// What removes all that it left, whatever the mode. It flushes IPVS whoever made what is in there.
+const CLEANUP: &str = "stop it, then run `kube-proxy --cleanup` of the version that ran here, while \
+     weir doesn't run: it flushes all of IPVS";
 
 /// Looks for every sign. Another network or process namespace has its own: a pod needs `hostNetwork`
 /// to see the node's, and `hostPID` to see the process.
 #[must_use]
 pub fn kube_proxy() -> Vec<Sign> {
     let sign = |what: String, there, advice| Sign { what, there, advice };
+    let there = |is: Result<bool, String>| is.map(|is| is.then(|| "there".to_owned()));
     let mut signs = vec![
-        sign("process kube-proxy".to_owned(), runs(Path::new("/proc")), RUNS),
-        sign("device kube-ipvs0".to_owned(), has_link("kube-ipvs0"), IPVS),
+        sign("process kube-proxy".to_owned(), there(runs(Path::new("/proc"))), RUNS.to_owned()),
+        sign("kube-proxy at port 10249".to_owned(), mode::look(), RUNS.to_owned()),
+        sign(
+            "device kube-ipvs0".to_owned(),
+            there(has_link("kube-ipvs0")),
+            format!(
+                "kube-proxy in IPVS mode runs or ran here, and its addresses are local: {CLEANUP}. \
+                 The device alone: `ip link delete kube-ipvs0`"
+            ),
+        ),
     ];
     let mut nft = Socket::open().map_err(|error| chain(&error));
     for family in [Family::Ip, Family::Ip6] {
-        let table = |name| Table { family, name };
-        let own = table(Name::literal("kube-proxy"));
-        let there = ask(&mut nft, |nft| nft.has_table(&own));
-        signs.push(sign(format!("table {own}"), there, NFTABLES));
-        let (nat, services) = (table(Name::literal("nat")), Name::literal("KUBE-SERVICES"));
-        let there = ask(&mut nft, |nft| nft.has_chain(&nat, &services));
-        signs.push(sign(format!("chain {services} of table {nat}"), there, IPTABLES));
+        signs.push(table(&mut nft, family));
+        signs.extend(chains(ask(&mut nft, |nft| nft.chains(family)), family));
     }
+    signs.push(ipsets(&mut nft, Path::new("/sys/module/ip_set")));
     signs
 }
 
-fn ask(
+fn table(nft: &mut Result<Socket, String>, family: Family) -> Sign {
+    let own = Table { family, name: Name::literal("kube-proxy") };
+    let there = ask(nft, |nft| nft.has_table(&own));
+    Sign {
+        what: format!("table {own}"),
+        there: there.map(|is| is.then(|| "there".to_owned())),
+        advice: format!(
+            "kube-proxy in nftables mode runs or ran here; each of its starts flushes IPVS: {CLEANUP}. \
+             The table alone: `nft delete table {own}`"
+        ),
+    }
+}
+
+/// One sign for each table of iptables that has such chains, one for all tables where none has.
+fn chains(found: Result<Vec<(Table, Chain)>, String>, family: Family) -> Vec<Sign> {
+    let advice = |iptables: &str| {
+        format!(
+            "kube-proxy in iptables or IPVS mode runs or ran here, and its rules come before IPVS: \
+             {CLEANUP}. The chains alone: `{iptables}-nft-save | grep -v KUBE- | \
+             {iptables}-nft-restore` (the kubelet makes its own again)"
+        )
+    };
+    let advice = advice(if family == Family::Ip6 { "ip6tables" } else { "iptables" });
+    let all = match found {
+        Ok(all) => all,
+        Err(error) => {
+            let what = format!("chains of kube-proxy in tables of {family}");
+            return vec![Sign { what, there: Err(error), advice }];
+        }
+    };
+    let sign = |(table, names): (&str, Vec<&str>)| Sign {
+        what: format!("chains of kube-proxy in table {family} {table}"),
+        there: Ok(Some(few(&names))),
+        advice: advice.clone(),
+    };
+    names::chains(&all).into_iter().map(sign).collect()
+}
+
+/// Asking would load the module, so it is asked only where that is loaded.
+fn ipsets(nft: &mut Result<Socket, String>, module: &Path) -> Sign {
+    let names = if module.exists() { ask(nft, Socket::ipsets) } else { Ok(Vec::new()) };
+    let kept =
+        names.map(|all| all.into_iter().filter(|it| names::is_ipset(it)).collect::<Vec<_>>());
+    let told = |kept: Vec<String>| (!kept.is_empty()).then(|| few(&kept));
+    Sign {
+        what: "ipsets of kube-proxy".to_owned(),
+        there: kept.map(told),
+        advice: format!(
+            "kube-proxy in IPVS mode runs or ran here: {CLEANUP}. The sets alone, once no rule names \
+             them: `ipset list -n | grep ^KUBE- | xargs -n 1 ipset destroy`"
+        ),
+    }
+}
+
+fn ask<T>(
     nft: &mut Result<Socket, String>,
-    question: impl FnOnce(&mut Socket) -> Result<bool, weir_nft::ObserveError>,
-) -> Result<bool, String> {
+    question: impl FnOnce(&mut Socket) -> Result<T, weir_nft::ObserveError>,
+) -> Result<T, String> {
     let nft = nft.as_mut().map_err(|error| error.clone())?;
     question(nft).map_err(|error| chain(&error))
 }
@@ -100,5 +162,39 @@ mod tests {
         process("19", "kube-proxy\n");
         assert_eq!(runs(dir.path()), Ok(true));
         assert!(runs(&dir.path().join("absent")).unwrap_err().contains("No such file"));
+    }
+
+    #[test]
+    fn each_table_with_chains_is_a_sign_with_what_to_run() {
+        let of = |table: &'static str, name: &'static str| {
+            let table = Table { family: Family::Ip6, name: Name::literal(table) };
+            (table, Chain::regular(Name::literal(name)))
+        };
+        let all =
+            vec![of("nat", "KUBE-SERVICES"), of("nat", "PREROUTING"), of("filter", "KUBE-FORWARD")];
+        let signs = chains(Ok(all), Family::Ip6);
+        let told: Vec<_> = signs.iter().map(|it| (it.what.as_str(), it.there.clone())).collect();
+        let one = |name: &str| Ok(Some(format!("1: {name}")));
+        let want = [
+            ("chains of kube-proxy in table ip6 filter", one("KUBE-FORWARD")),
+            ("chains of kube-proxy in table ip6 nat", one("KUBE-SERVICES")),
+        ];
+        assert_eq!(told, want);
+        assert!(
+            signs[0]
+                .advice
+                .contains("`ip6tables-nft-save | grep -v KUBE- | ip6tables-nft-restore`")
+        );
+        assert_eq!(chains(Ok(vec![of("nat", "PREROUTING")]), Family::Ip6), []);
+        let failed = chains(Err("refused".to_owned()), Family::Ip6);
+        assert_eq!(failed[0].there, Err("refused".to_owned()));
+    }
+
+    #[test]
+    fn ipsets_are_not_asked_for_where_there_can_be_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut no_socket = Err("no socket".to_owned());
+        assert_eq!(ipsets(&mut no_socket, &dir.path().join("ip_set")).there, Ok(None));
+        assert_eq!(ipsets(&mut no_socket, dir.path()).there, Err("no socket".to_owned()));
     }
 }

@@ -190,10 +190,15 @@ impl ProcSys {
     /// # Errors
     /// It isn't there, can't be read, or is no number.
     pub fn read(&self, name: &str) -> io::Result<u64> {
-        let text = fs::read_to_string(self.path(name))?;
-        text.trim()
-            .parse()
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, text.trim().to_owned()))
+        number(&self.path(name))
+    }
+
+    /// An IPv4 setting of one interface, whose name may have dots in it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_of(&self, interface: &str, setting: &str) -> io::Result<u64> {
+        number(&self.root.join("net/ipv4/conf").join(interface).join(setting))
     }
 
     /// Those settings that aren't as they must be, without writing any.
@@ -226,6 +231,13 @@ impl ProcSys {
         }
         (written, wrong)
     }
+}
+
+fn number(path: &Path) -> io::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    text.trim()
+        .parse()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, text.trim().to_owned()))
 }
 
 #[cfg(test)]

@@ -9,5 +9,7 @@ mod refusal;
 pub(crate) use attr::Attrs;
 pub(crate) use message::{Message, Messages};
 pub use object::Generation;
-pub(crate) use object::{chain, elements, flowtable, generation, join_ranges, rule, set, table_of};
+pub(crate) use object::{
+    chain, elements, flowtable, generation, ipset, join_ranges, rule, set, table_of,
+};
 pub(crate) use refusal::{Answer, answer, culprit};

@@ -249,6 +249,11 @@ pub(crate) fn flowtable(attrs: Attrs<'_>) -> Result<Flowtable, DecodeError> {
     })
 }
 
+/// The name of an ipset. It may be any bytes: those that aren't UTF-8 are replaced.
+pub(crate) fn ipset(attrs: Attrs<'_>) -> Result<String, DecodeError> {
+    attrs.need(uapi::IPSET_ATTR_SETNAME, "an ipset's name").map(lossy)
+}
+
 /// A change of the rule set, of any table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {

@@ -1,6 +1,7 @@
 //! The kernel behind a netlink socket, in the network namespace of the thread that opened it. I/O.
 
 mod apply;
+mod ipset;
 mod listen;
 mod observe;
 

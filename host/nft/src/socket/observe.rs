@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use super::Socket;
 use crate::{
-    ChainState, DecodeError, Element, Flowtable, Name, ObserveError, RuleState, Set, SetState,
-    Table, TableState,
+    Chain, ChainState, DecodeError, Element, Family, Flowtable, Name, ObserveError, Rule,
+    RuleState, Set, SetState, Table, TableState,
     read::{self, Attrs, Message, Messages, answer},
     uapi,
 };
@@ -14,7 +14,7 @@ use crate::{
 const ATTEMPTS: u32 = 20;
 
 /// Why one attempt to read failed.
-enum Stop {
+pub(super) enum Stop {
     /// The rule set changed meanwhile.
     Changed,
     /// There is no such thing.
@@ -54,14 +54,7 @@ impl Socket {
         if !self.has_set(table, &set.name)? {
             return Ok(None);
         }
-        for _ in 0..ATTEMPTS {
-            match self.read_elements(table, set) {
-                Ok(elements) => return Ok(elements),
-                Err(Stop::Error(error)) => return Err(error),
-                Err(Stop::Changed | Stop::Absent) => {}
-            }
-        }
-        Err(ObserveError::Unstable(ATTEMPTS))
+        self.repeat(|socket| socket.read_elements(table, set))
     }
 
     fn has_set(&mut self, table: &Table, set: &Name) -> Result<bool, ObserveError> {
@@ -90,6 +83,67 @@ impl Socket {
             .text(uapi::NFTA_CHAIN_TABLE, table)
             .bytes(uapi::NFTA_CHAIN_NAME, chain.as_str().as_bytes());
         self.is_there(request, "the chain")
+    }
+
+    /// The chains of all tables of a family, anybody's. Those on a hook or of a type that this crate has
+    /// no word for are left out.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked, or says what can't be understood.
+    pub fn chains(&mut self, family: Family) -> Result<Vec<(Table, Chain)>, ObserveError> {
+        self.repeat(|socket| {
+            let mut chains = Vec::new();
+            let request = Request::new(libc::NFT_MSG_GETCHAIN, libc::NLM_F_DUMP, family as u8);
+            socket.ask(request, "chains", |_, attrs| {
+                let name = Name::observed(read::table_of(attrs, uapi::NFTA_CHAIN_TABLE)?);
+                if let Ok(chain) = read::chain(attrs)? {
+                    chains.push((Table { family, name }, chain));
+                }
+                Ok(())
+            })?;
+            Ok(chains)
+        })
+    }
+
+    /// The rules of a chain, anybody's, in order; none where there is no such chain.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked, or says what can't be understood.
+    pub fn rules(&mut self, table: &Table, chain: &Name) -> Result<Vec<Rule>, ObserveError> {
+        self.repeat(|socket| {
+            let mut rules = Vec::new();
+            let flags = libc::NLM_F_DUMP;
+            let request = Request::new(libc::NFT_MSG_GETRULE, flags, table.family as u8)
+                .text(uapi::NFTA_RULE_TABLE, table)
+                .bytes(uapi::NFTA_RULE_CHAIN, chain.as_str().as_bytes());
+            let asked = socket.ask(request, "rules", |_, attrs| {
+                let of = read::table_of(attrs, uapi::NFTA_RULE_TABLE)?;
+                let (name, state) = read::rule(attrs)?;
+                if of == table.name.as_str() && name == *chain {
+                    rules.push(state.rule);
+                }
+                Ok(())
+            });
+            match asked {
+                Ok(()) | Err(Stop::Absent) => Ok(rules),
+                Err(stop) => Err(stop),
+            }
+        })
+    }
+
+    /// Reads anew while others change what is read.
+    pub(super) fn repeat<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, ObserveError> {
+        for _ in 0..ATTEMPTS {
+            match read(self) {
+                Ok(found) => return Ok(found),
+                Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Changed | Stop::Absent) => {}
+            }
+        }
+        Err(ObserveError::Unstable(ATTEMPTS))
     }
 
     fn is_there(&mut self, request: Request, what: &'static str) -> Result<bool, ObserveError> {
@@ -235,7 +289,7 @@ impl Socket {
     }
 
     /// Sends a request and hands each message of the answer to `each`.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         request: Request,
         what: &'static str,
@@ -244,6 +298,7 @@ impl Socket {
         let seq = self.seq;
         self.seq = self.seq.wrapping_add(1);
         let is_dump = request.is_dump;
+        let subsystem = request.subsystem;
         self.netlink.send(&request.finish(seq), 0).map_err(io_error(what))?;
         let mut torn = false;
         loop {
@@ -254,7 +309,7 @@ impl Socket {
                     continue;
                 }
                 torn |= message.is_interrupted();
-                match take(&message, &mut each) {
+                match take(&message, subsystem, &mut each) {
                     Ok(Take::More) if is_dump => {}
                     Ok(Take::More | Take::End) if torn => return Err(Stop::Changed),
                     Ok(Take::More | Take::End) => return Ok(()),
@@ -278,6 +333,7 @@ enum Take {
 
 fn take(
     message: &Message<'_>,
+    subsystem: i32,
     each: &mut impl FnMut(&Message<'_>, Attrs<'_>) -> Result<(), DecodeError>,
 ) -> Result<Take, DecodeError> {
     match i32::from(message.kind) {
@@ -290,7 +346,7 @@ fn take(
                 message.payload.first_chunk::<4>().map_or(0, |code| i32::from_ne_bytes(*code));
             Ok(if code < 0 { Take::Error(code.wrapping_neg()) } else { Take::End })
         }
-        _ if message.nft().is_some() => each(message, message.body()?.1).map(|()| Take::More),
+        kind if kind >> 8 == subsystem => each(message, message.body()?.1).map(|()| Take::More),
         _ => Ok(Take::More),
     }
 }
@@ -303,20 +359,25 @@ fn decode(what: &'static str) -> impl Fn(DecodeError) -> ObserveError {
     move |source| ObserveError::Decode { what, source }
 }
 
-/// A question to nf_tables.
-struct Request {
+/// A question to nf_tables, or to a neighbour of its.
+pub(super) struct Request {
     bytes: Vec<u8>,
     is_dump: bool,
+    subsystem: i32,
 }
 
 impl Request {
     fn new(kind: i32, flags: i32, family: u8) -> Self {
+        Self::to(libc::NFNL_SUBSYS_NFTABLES, kind, flags, family)
+    }
+
+    pub(super) fn to(subsystem: i32, kind: i32, flags: i32, family: u8) -> Self {
         let mut bytes = vec![0; 16];
-        let kind = (libc::NFNL_SUBSYS_NFTABLES << 8 | kind) as u16;
+        let kind = (subsystem << 8 | kind) as u16;
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&((libc::NLM_F_REQUEST | flags) as u16).to_ne_bytes());
         bytes.extend([family, libc::NFNETLINK_V0 as u8, 0, 0]);
-        Self { bytes, is_dump: flags & libc::NLM_F_DUMP != 0 }
+        Self { bytes, is_dump: flags & libc::NLM_F_DUMP != 0, subsystem }
     }
 
     fn text(self, kind: u16, table: &Table) -> Self {
@@ -324,12 +385,16 @@ impl Request {
     }
 
     /// A string attribute with its NUL.
-    fn bytes(mut self, kind: u16, text: &[u8]) -> Self {
-        let len = 4 + text.len() as u16 + 1;
+    fn bytes(self, kind: u16, text: &[u8]) -> Self {
+        self.plain(kind, &[text, &[0]].concat())
+    }
+
+    /// An attribute of just these bytes.
+    pub(super) fn plain(mut self, kind: u16, value: &[u8]) -> Self {
+        let len = 4 + value.len() as u16;
         self.bytes.extend(len.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
-        self.bytes.extend(text);
-        self.bytes.push(0);
+        self.bytes.extend(value);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self
     }

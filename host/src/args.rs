@@ -154,6 +154,9 @@ pub enum Command {
     /// Check, show and convert configuration files
     #[command(after_help = help::CONFIG)]
     Config(ConfigArgs),
+    /// Turn kube-proxy's configuration into weir's, and say what differs and what to do
+    #[command(after_help = help::MIGRATE)]
+    Migrate(MigrateArgs),
     /// Print shell completion
     #[command(after_help = help::COMPLETION)]
     Completion(CompletionArgs),
@@ -335,6 +338,21 @@ pub enum ConfigCommand {
     /// Print the reference as Markdown
     #[command(hide = true)]
     Reference,
+}
+
+/// `weir migrate`.
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    /// kube-proxy's configuration, or the ConfigMap that holds it; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub from_kube_proxy: PathBuf,
+    /// Write weir's configuration to FILE, and the report to standard output [default: the
+    /// configuration to standard output, and the report to standard error]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// How the report is printed; in JSON the configuration is part of it
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// `weir completion`.

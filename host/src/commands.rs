@@ -40,6 +40,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let done = config::command::run(&args.command, &global, out, remarks);
             printed(done)
         }
+        Command::Migrate(args) => {
+            let (out, remarks) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+            printed(config::migrate::run(&args, &mut std::io::stdin().lock(), out, remarks))
+        }
         Command::Completion(args) => {
             let done = args::completion(args.shell, &mut std::io::stdout().lock());
             printed(done)

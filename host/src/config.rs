@@ -16,6 +16,7 @@ mod listen;
 mod load;
 mod log;
 mod masquerade;
+pub mod migrate;
 mod node_port_addresses;
 mod number;
 mod offload;

@@ -26,12 +26,16 @@ fn the_reference_is_current() {
 }
 
 #[test]
-fn the_table_of_kube_proxy_fields_is_current() {
-    let (begin, end) = ("<!-- table: made from the code -->\n", "<!-- end of table -->");
-    let page = fs::read_to_string(docs("from-kube-proxy.md")).unwrap();
-    let (before, rest) = page.split_once(begin).unwrap();
-    let (_, after) = rest.split_once(end).unwrap();
-    current("from-kube-proxy.md", &format!("{before}{begin}{}{end}{after}", kubeproxy::table()));
+fn what_is_told_of_kube_proxy_is_current() {
+    let mut page = fs::read_to_string(docs("from-kube-proxy.md")).unwrap();
+    for (what, made) in [("table", kubeproxy::table()), ("list", kubeproxy::list())] {
+        let begin = format!("<!-- {what}: made from the code -->\n");
+        let end = format!("<!-- end of {what} -->");
+        let (before, rest) = page.split_once(&begin).unwrap();
+        let (_, after) = rest.split_once(&end).unwrap();
+        page = format!("{before}{begin}{made}{end}{after}");
+    }
+    current("from-kube-proxy.md", &page);
 }
 
 /// The keys of every map in a YAML text, as the reference names its rows.

@@ -45,6 +45,11 @@ unchanged() {
   check_equal "$1, and changes nothing" "$before" "$(state)"
 }
 
+# load : standard input becomes rules of others.
+load() { nft -f - || exit 1; }
+
+# Addresses are what they are at once, not after duplicate address detection.
+sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
 # A clean node: as weir would have it, and nobody else there.
 forwarding
 check "init sets the node up" weir init
@@ -59,9 +64,13 @@ unchanged "a look at a clean node succeeds"
 
 # What kube-proxy leaves, mode by mode.
 ip link add kube-ipvs0 type dummy
-nft -f - <<'RULES'
-table ip kube-proxy { chain services { } }
-table ip6 kube-proxy { chain services { } }
+load <<'RULES'
+table ip kube-proxy {
+  chain services { }
+}
+table ip6 kube-proxy {
+  chain services { }
+}
 table ip nat {
   chain KUBE-SERVICES { }
   chain KUBE-SVC-ERIFXISQEP7F7OF4 { }
@@ -69,9 +78,15 @@ table ip nat {
   chain KUBE-SEP-B { }
   chain KUBE-MARK-MASQ { }
 }
-table ip6 filter { chain KUBE-FORWARD { } }
-table ip filter { chain KUBE-FIREWALL { } }
-table ip mangle { chain KUBE-KUBELET-CANARY { } }
+table ip6 filter {
+  chain KUBE-FORWARD { }
+}
+table ip filter {
+  chain KUBE-FIREWALL { }
+}
+table ip mangle {
+  chain KUBE-KUBELET-CANARY { }
+}
 RULES
 ipvsadm -A -t 10.96.0.1:443 -s rr
 ipvsadm -A -u '[fd00:96::10]:53' -s rr
@@ -110,11 +125,17 @@ else
 fi
 
 # A kube-proxy that runs: by its answer alone.
-printf '#!/bin/sh\nread -r line\nprintf "HTTP/1.0 200 OK\\r\\n\\r\\n"\ncase $line in *" /proxyMode "*) printf nftables ;; esac\n' >/tmp/mode
+cat >/tmp/mode <<'SERVER'
+#!/bin/bash
+read -r request
+while read -r header && [ "$header" != $'\r' ]; do :; done
+printf 'HTTP/1.0 200 OK\r\n\r\n'
+case $request in *" /proxyMode "*) printf nftables ;; esac
+SERVER
 chmod +x /tmp/mode
-background /tmp/mode.log busybox nc -ll -s 127.0.0.1 -p 10249 -e /tmp/mode
+background /tmp/mode.log busybox nc -ll -p 10249 -e /tmp/mode
 proxy=$started
-within 10 bash -c '[ -n "$(ss -Hltn "sport = :10249")" ]'
+check "something listens" within 10 bash -c '[ -n "$(ss -Hltn "sport = :10249")" ]'
 looks
 told "a running kube-proxy" "kube-proxy at port 10249" "runs, in mode nftables" '`kube-proxy --cleanup`'
 stop "$proxy" KILL
@@ -128,16 +149,22 @@ stop "$weir"
 weir cleanup >/dev/null
 
 # Firewalls.
-nft -f - <<'RULES'
+load <<'RULES'
 table inet walls {
   chain entry { type filter hook input priority 0; policy drop; tcp dport 22 accept; }
   chain through { type filter hook forward priority 0; policy drop; ct state established accept; }
   chain leave { type filter hook output priority 0; policy drop; oifname "lo" accept; }
   chain raw { type filter hook prerouting priority raw; policy drop; accept; }
 }
-table ip filter { chain FORWARD { type filter hook forward priority filter; policy drop; } }
-table ip6 other { chain through { type filter hook forward priority 10; policy accept; counter reject; } }
-table inet harmless { chain through { type filter hook forward priority 20; policy accept; tcp dport 23 drop; } }
+table ip filter {
+  chain FORWARD { type filter hook forward priority filter; policy drop; }
+}
+table ip6 other {
+  chain through { type filter hook forward priority 10; policy accept; counter reject; }
+}
+table inet harmless {
+  chain through { type filter hook forward priority 20; policy accept; tcp dport 23 drop; }
+}
 RULES
 unchanged "a look at firewalls succeeds"
 told "what is dropped on its way in" firewall "chain entry of table inet walls, hook input" \
@@ -160,11 +187,12 @@ nft flush ruleset
 # Strict filters, which matter with more than one way out.
 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 add_client one 10.3.0.1/24 10.3.0.2/24
-add_client two 10.4.0.1/24 10.4.0.2/24
 ip route add default via 10.3.0.2
-sysctl -qw net.ipv4.conf.veth-one.rp_filter=1 net.ipv4.conf.veth-two.rp_filter=0
+sysctl -qw net.ipv4.conf.veth-one.rp_filter=1
 looks
 silent "one way out has no other" "reverse path filter"
+add_client two 10.4.0.1/24 10.4.0.2/24
+sysctl -qw net.ipv4.conf.veth-two.rp_filter=0
 ip route add default via 10.4.0.2 metric 100
 unchanged "a look at two ways out succeeds"
 told "a strict filter on one of two" "reverse path filter" "strict (1) on veth-one, of 2 uplinks" \

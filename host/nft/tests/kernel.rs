@@ -282,9 +282,11 @@ fn reads_back_what_was_written() {
 fn chains_and_rules_of_anybodys_tables() {
     isolated("chains_and_rules_of_anybodys_tables", || {
         netns::load(
-            "table ip nat { chain KUBE-SERVICES { } }
+            "table ip nat {
+               chain KUBE-SERVICES { }
+             }
              table inet firewall {
-               chain in { type filter hook input priority 10; policy drop; ct status dnat accept; }
+               chain entry { type filter hook input priority 10; policy drop; ct status dnat accept; }
                chain through {
                  type filter hook forward priority 0; policy accept;
                  jump more; counter reject with icmpx admin-prohibited;
@@ -300,7 +302,7 @@ fn chains_and_rules_of_anybodys_tables() {
         assert_eq!(named(kernel.chains(Family::Ip).unwrap()), ["ip nat KUBE-SERVICES"]);
         assert_eq!(kernel.chains(Family::Ip6).unwrap(), []);
         let want = [
-            "inet firewall in { type filter hook input priority 10; policy drop }",
+            "inet firewall entry { type filter hook input priority 10; policy drop }",
             "inet firewall through { type filter hook forward priority 0; policy accept }",
             "inet firewall more",
         ];
@@ -316,7 +318,7 @@ fn chains_and_rules_of_anybodys_tables() {
         let rejected = Rule::new().counter().expr(Expr::Reject(rejected));
         assert_eq!(rules("through"), [Rule::new().verdict(Verdict::Jump(name("more"))), rejected]);
         let translated = Rule::new().any_bit(Field::CtStatus, expr::ct_status::DNAT);
-        assert_eq!(rules("in"), [translated.verdict(Verdict::Accept)]);
+        assert_eq!(rules("entry"), [translated.verdict(Verdict::Accept)]);
         assert_eq!(rules("more"), [Rule::new().counter()]);
         assert_eq!(kernel.rules(&firewall, &name("absent")).unwrap(), []);
         assert_eq!(kernel.rules(&weir(), &name("absent")).unwrap(), []);

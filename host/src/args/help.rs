@@ -99,6 +99,19 @@ Examples:
   # For an editor that checks YAML against a schema
   weir config schema";
 
+pub(super) const MIGRATE: &str = "\
+Examples:
+  # The configuration as a file, and what to know and to do as text
+  weir migrate --from-kube-proxy /var/lib/kube-proxy/config.conf --out weir.yaml
+
+  # From the ConfigMap of a cluster that kubeadm made
+  kubectl -n kube-system get configmap kube-proxy -o yaml | weir migrate --from-kube-proxy - --out weir.yaml
+
+  # For a script
+  weir migrate --from-kube-proxy configmap.yaml --output json | jq '.settings[] | select(.outcome == \"not-yet\")'
+
+Reads files only: no kernel, no cluster. Exits 1 if the configuration is one that kube-proxy would refuse.";
+
 pub(super) const COMPLETION: &str = "\
 Examples:
   weir completion bash

@@ -5,10 +5,14 @@
 //! of k8s.io/component-base, and `nftables.fastpathPacketThreshold`, which no release has yet.
 
 mod convert;
+mod differences;
 mod fields;
+mod migrate;
 mod types;
 
+pub use differences::{DIFFERENCES, Difference, ProxyMode, list};
 pub use fields::{FIELDS, Fate, Field, table};
+pub use migrate::{Becomes, Deed, Migration, Outcome, Report, Setting, migrate};
 
 use super::Config;
 use super::decode::{Fault, decode};

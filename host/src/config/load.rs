@@ -1,7 +1,7 @@
 //! One configuration from defaults, a file and flags; later ones win. Reads that file.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::decode::decode;
@@ -70,17 +70,25 @@ pub fn load(path: Option<&Path>, flags: &Overrides) -> Result<(Config, Vec<Notic
     }
 }
 
-fn read(path: &Path) -> Result<String, ConfigErrors> {
+pub(super) fn read(path: &Path) -> Result<String, ConfigErrors> {
+    let opened = File::open(path).map_err(|error| unreadable(path, &error))?;
+    read_from(path, opened)
+}
+
+/// The text of a file that is open; `path` is named in errors.
+pub(super) fn read_from(path: &Path, file: impl Read) -> Result<String, ConfigErrors> {
     let wrong = |text: String| ConfigErrors::one(Some(path.to_owned()), None, text);
     let mut bytes = Vec::new();
     let limit = yaml::MAX_BYTES as u64 + 1;
-    File::open(path)
-        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| wrong(format!("can't be read: {error}")))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() > yaml::MAX_BYTES {
         return Err(wrong(format!("is larger than {} bytes", yaml::MAX_BYTES)));
     }
     String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigErrors {
+    ConfigErrors::one(Some(path.to_owned()), None, format!("can't be read: {error}"))
 }
 
 /// As [`load`], with the text of the file at hand. `path` is named in errors, and relative paths

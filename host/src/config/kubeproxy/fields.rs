@@ -36,18 +36,19 @@ const fn not_yet(path: &'static str, why: &'static str) -> Field {
 }
 
 const NO_MARK: &str = "weir masquerades by the original destination and marks no packet";
-const NO_API: &str = "objects are read from a manifest directory, not from an API server";
+const NO_API: &str =
+    "objects are read from a manifest directory, not from an API server: set `manifests`";
 const WINDOWS: &str = "it is for Windows";
 const KLOG: &str = "it belongs to kube-proxy's own log writer";
 
 /// Every field, in the order of the upstream type.
 pub const FIELDS: &[Field] = &[
-    ignored("featureGates", "the gates switch parts of kube-proxy's own code"),
+    ignored("featureGates", "the gates switch parts of kube-proxy's own code; weir has none"),
     not_yet("clientConnection", NO_API),
     honoured("logging.format", "`log.format`"),
     ignored("logging.flushFrequency", "weir's log isn't buffered"),
     honoured("logging.verbosity", "`log.level`: up to 3 info, 4 and 5 debug, from 6 trace"),
-    ignored("logging.vmodule", "it names files of kube-proxy's source"),
+    ignored("logging.vmodule", "it names files of kube-proxy's source; `log.level` is for all"),
     ignored("logging.options", KLOG),
     honoured("hostnameOverride", "`nodeName`, in lower case"),
     honoured(
@@ -58,7 +59,10 @@ pub const FIELDS: &[Field] = &[
     honoured("healthzBindAddress", "`health.address`; without a port, 10256"),
     honoured("metricsBindAddress", "`metrics.address`; without a port, 10249"),
     honoured("bindAddressHardFail", "`health.required` and `metrics.required`"),
-    not_yet("enableProfiling", "the metrics address serves no profiles"),
+    not_yet(
+        "enableProfiling",
+        "the metrics address serves no profiles: profile the process by perf",
+    ),
     ignored("showHiddenMetricsForVersion", "weir hides no metrics"),
     honoured("mode", "`dataplane`: ipvs and nftables as they are, iptables or none as auto"),
     ignored("iptables.masqueradeBit", NO_MARK),
@@ -68,7 +72,8 @@ pub const FIELDS: &[Field] = &[
     ),
     ignored(
         "iptables.localhostNodePorts",
-        "it concerns kube-proxy's iptables mode alone; no other mode serves node ports on loopback",
+        "it concerns kube-proxy's iptables mode alone; no other mode serves node ports on loopback: \
+         use an address of the node",
     ),
     honoured(
         "iptables.syncPeriod",
@@ -115,7 +120,8 @@ pub const FIELDS: &[Field] = &[
     ),
     ignored(
         "oomScoreAdj",
-        "it needs CAP_SYS_RESOURCE; priority class system-node-critical gives a pod -997",
+        "it needs CAP_SYS_RESOURCE: priority class system-node-critical gives a pod -997, \
+         OOMScoreAdjust= of its unit a service of systemd any",
     ),
     honoured("conntrack.maxPerCore", "`conntrack.maxPerCore`"),
     honoured("conntrack.min", "`conntrack.min`"),

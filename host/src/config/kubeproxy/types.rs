@@ -11,6 +11,15 @@ use crate::config::period::Period;
 /// A C `int` that is never negative.
 pub(super) type Count = Within<0, { i32::MAX as u64 }>;
 
+/// The fields that are pointers in Go: left out by null, so that zero is a value of theirs.
+pub(super) const OPTIONAL: [&str; 5] = [
+    "nftables.fastpathPacketThreshold",
+    "conntrack.maxPerCore",
+    "conntrack.min",
+    "conntrack.tcpEstablishedTimeout",
+    "conntrack.tcpCloseWaitTimeout",
+];
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct File {

@@ -1,0 +1,91 @@
+//! What is to be done on a node, in order, and what traffic notices of it. Pure.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::ProxyMode;
+use crate::config::Config;
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deed {
+    /// What, and what for.
+    pub what: String,
+    /// The commands, as a shell takes them.
+    pub run: Vec<String>,
+    /// What traffic notices.
+    pub traffic: &'static str,
+}
+
+const NOTHING: &str = "notices nothing.";
+/// Keeps the DaemonSet's pods off nodes of this label.
+const KEEP_OFF: &str = r#"kubectl -n kube-system patch daemonset kube-proxy --type merge -p '{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"weir.dev/proxy","operator":"DoesNotExist"}]}]}}}}}}}'"#;
+
+pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
+    let file = file.display();
+    let deed = |what: &str, run: &[&str], traffic| Deed {
+        what: what.to_owned(),
+        run: run.iter().map(|command| command.replace("FILE", &file.to_string())).collect(),
+        traffic,
+    };
+    let mut sources =
+        "Set `manifests` to the folder of the cluster's objects (Services, EndpointSlices, \
+                       Nodes): kube-proxy asks the API server for them, weir reads them there."
+            .to_owned();
+    if config.node_name.is_none() {
+        sources.push_str(" The Node's name is the host's, unless `nodeName` says another.");
+    }
+    vec![
+        deed(&sources, &["weir config check FILE"], NOTHING),
+        deed(
+            "See what the kernel lacks, and who else works in it.",
+            &["weir doctor --config FILE"],
+            NOTHING,
+        ),
+        deed("See what weir will make.", &["weir plan --config FILE --against empty"], NOTHING),
+        deed(
+            "Stop kube-proxy on this node so that nothing starts it again. Where it is a DaemonSet, \
+             first keep that off nodes with a label, once for the cluster (all its pods are \
+             replaced). Drain the node before, where open connections matter.",
+            &[KEEP_OFF, "kubectl label node NODE weir.dev/proxy=weir"],
+            "goes on as it is; endpoints that come or go aren't followed until weir runs.",
+        ),
+        deed(
+            "Remove what kube-proxy made, by a kube-proxy of the version that ran.",
+            &["kube-proxy --cleanup"],
+            lost(mode),
+        ),
+        deed(
+            "Start weir.",
+            &["weir run --config FILE"],
+            "services answer again after the first sync.",
+        ),
+        deed("See that all is well.", &["weir status", "weir doctor --config FILE"], NOTHING),
+        deed(
+            "The way back, should you need it: stop weir, remove what it made, and let kube-proxy run \
+             again.",
+            &["weir cleanup", "kubectl label node NODE weir.dev/proxy-"],
+            "services don't answer from the clean-up until kube-proxy has synced.",
+        ),
+    ]
+}
+
+/// What the clean-up cuts off.
+fn lost(mode: ProxyMode) -> &'static str {
+    match mode {
+        ProxyMode::Iptables => {
+            "services don't answer new connections from here until weir has synced; open ones go on, \
+             connection tracking translates them."
+        }
+        ProxyMode::Ipvs => {
+            "services don't answer from here until weir has synced; open connections to them are cut, \
+             since all of IPVS is flushed."
+        }
+        ProxyMode::Nftables => {
+            "services don't answer new connections from here until weir has synced; open ones may be \
+             reset, since what translates them goes with the table unless somebody else has a nat \
+             chain."
+        }
+    }
+}

@@ -139,12 +139,14 @@ check "something listens" within 10 bash -c '[ -n "$(ss -Hltn "sport = :10249")"
 looks
 told "a running kube-proxy" "kube-proxy at port 10249" "runs, in mode nftables" '`kube-proxy --cleanup`'
 stop "$proxy" KILL
-mkdir -p "$manifests"
-dataplane=auto start_weir
+rm -rf "$manifests" && mkdir "$manifests"
+service web 10.96.0.10 80 8080 10.1.0.11
+dataplane=ipvs start_weir
+check "weir has a virtual service" bash -c 'ipvsadm -Sn | grep -q -- "-A -t 10.96.0.10:80"'
 looks
 silent "weir's own port isn't taken for it" "kube-proxy"
 silent "weir's own table isn't taken for a firewall" firewall
-silent "weir's own virtual services aren't taken for others'" "virtual services"
+silent "weir's own virtual service isn't taken for others'" "virtual services"
 stop "$weir"
 weir cleanup >/dev/null
 

@@ -328,7 +328,8 @@ fn chains_and_rules_of_anybodys_tables() {
 #[test]
 fn ipsets_are_listed_by_name() {
     isolated("ipsets_are_listed_by_name", || {
-        let made = Command::new("ipset").args(["create", "KUBE-CLUSTER-IP", "hash:ip,port"]).status();
+        let made =
+            Command::new("ipset").args(["create", "KUBE-CLUSTER-IP", "hash:ip,port"]).status();
         if !made.is_ok_and(|status| status.success()) {
             return eprintln!("not run: no ipset here, or none in this kernel");
         }

@@ -113,7 +113,7 @@ pub(super) fn setting(
     Setting {
         field: path.to_owned(),
         line: written.map(|node| node.line),
-        written: written.map(shown),
+        written: written.map(flow),
         outcome,
         becomes,
         text,
@@ -134,16 +134,16 @@ fn becomes(by: &str, config: &Config) -> Vec<Becomes> {
     found
 }
 
-/// On one line, cut where it is long.
-fn shown(node: &Node) -> String {
+/// Cut where it is long.
+fn cut(text: &str) -> String {
     const MOST: usize = 60;
-    let text = flow(node);
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
+/// On one line.
 fn flow(node: &Node) -> String {
     match &node.value {
         Value::Removed | Value::Null => "null".to_owned(),
@@ -170,7 +170,7 @@ impl fmt::Display for Setting {
             None => f.write_str(&self.field)?,
         }
         if let Some(written) = &self.written {
-            write!(f, ": {written}")?;
+            write!(f, ": {}", cut(written))?;
         }
         for (position, Becomes { field, value }) in self.becomes.iter().enumerate() {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -183,7 +183,12 @@ impl fmt::Display for Setting {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mode, file) = (self.mode.as_str(), self.file.display());
-        writeln!(f, "From kube-proxy in mode {mode} ({file}) to weir")?;
+        let dataplane = match self.dataplane {
+            Dataplane::Auto => "auto",
+            Dataplane::Ipvs => "ipvs",
+            Dataplane::Nftables => "nftables",
+        };
+        writeln!(f, "From kube-proxy in mode {mode} ({file}) to weir with dataplane {dataplane}")?;
         for (outcome, title) in Outcome::ALL {
             let some = self.settings.iter().filter(|setting| setting.outcome == outcome);
             for (position, setting) in some.enumerate() {

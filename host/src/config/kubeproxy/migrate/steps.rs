@@ -23,10 +23,10 @@ const NOTHING: &str = "notices nothing.";
 const KEEP_OFF: &str = r#"kubectl -n kube-system patch daemonset kube-proxy --type merge -p '{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"weir.dev/proxy","operator":"DoesNotExist"}]}]}}}}}}}'"#;
 
 pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
-    let file = file.display();
+    let file = quoted(&file.to_string_lossy());
     let deed = |what: &str, run: &[&str], traffic| Deed {
         what: what.to_owned(),
-        run: run.iter().map(|command| command.replace("FILE", &file.to_string())).collect(),
+        run: run.iter().map(|command| command.replace("FILE", &file)).collect(),
         traffic,
     };
     let mut sources =
@@ -45,9 +45,10 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
         ),
         deed("See what weir will make.", &["weir plan --config FILE --against empty"], NOTHING),
         deed(
-            "Stop kube-proxy on this node so that nothing starts it again. Where it is a DaemonSet, \
-             first keep that off nodes with a label, once for the cluster (all its pods are \
-             replaced). Drain the node before, where open connections matter.",
+            "Stop kube-proxy on this node so that nothing starts it again. Where it is a unit of systemd: \
+             `systemctl disable --now kube-proxy`. Where it is a DaemonSet, first keep that off nodes \
+             with a label, once for the cluster (all its pods are replaced). Drain the node before, \
+             where open connections matter.",
             &[KEEP_OFF, "kubectl label node NODE weir.dev/proxy=weir"],
             "goes on as it is; endpoints that come or go aren't followed until weir runs.",
         ),
@@ -71,6 +72,15 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
     ]
 }
 
+/// As one word of a shell's.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// What the clean-up cuts off.
 fn lost(mode: ProxyMode) -> &'static str {
     match mode {
@@ -86,6 +96,24 @@ fn lost(mode: ProxyMode) -> &'static str {
             "services don't answer new connections from here until weir has synced; open ones may be \
              reset, since what translates them goes with the table unless somebody else has a nat \
              chain."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_stays_one_word() {
+        let cases = [
+            ("/etc/weir/weir.yaml", "/etc/weir/weir.yaml"),
+            ("my file.yaml", "'my file.yaml'"),
+            ("it's", "'it'\\''s'"),
+            ("", "''"),
+        ];
+        for (name, want) in cases {
+            assert_eq!(quoted(name), want);
         }
     }
 }

@@ -133,7 +133,7 @@ pub enum Command {
     /// Say why one service is balanced as it is
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Check what this kernel has and what is missing
+    /// Check what this kernel has, what is missing, and who else is in weir's way
     #[command(after_help = help::DOCTOR)]
     Doctor(DoctorArgs),
     /// Show what the running daemon does

@@ -88,7 +88,7 @@ impl Closed<'_> {
                 self.insert(&self.daddr("PODS"), "-d PODS"),
             ),
             _ => format!(
-                "weir can't override it; let in node ports: {}; health-check node ports, which are \
+                "weir can't override it; let in node ports, of UDP as well: {}; health-check node ports, which are \
                  among them; and the addresses of services that IPVS carries: {}, with the range of \
                  services for SERVICES",
                 self.insert("tcp dport 30000-32767", "-p tcp --dport 30000:32767"),

@@ -159,12 +159,12 @@ pub fn list() -> String {
     let mut text = String::new();
     for Difference { about, text: what, modes } in DIFFERENCES {
         let names: Vec<&str> = modes.iter().map(|mode| mode.as_str()).collect();
-        let from = if modes.len() == ALL.len() {
+        let of = if modes.len() == ALL.len() {
             String::new()
         } else {
-            format!(" From mode {}:", names.join(" or "))
+            format!(" (from mode {})", names.join(" or "))
         };
-        let _ = writeln!(text, "- **{about}.**{from} {what}");
+        let _ = writeln!(text, "- **{about}**{of}: {what}");
     }
     text
 }

@@ -4,9 +4,9 @@ mod ends;
 mod news;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
 use weir_core::decision::{Dataplane, Offload};
@@ -22,8 +22,6 @@ use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors, timeouts, words};
 use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
-use crate::report::health::Health;
-use crate::report::metrics::Metrics;
 use crate::watch::manifests::{Settings, watch_directory};
 use crate::{admin, http};
 
@@ -48,11 +46,9 @@ pub fn run(config: &Config) -> Result<()> {
     };
     let _lock = Lock::take(&config.paths.run_dir)?;
     let (commands, inbox) = mpsc::channel();
-    let shared = Shared {
-        health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),
-        metrics: Arc::new(Metrics::default()),
-    };
+    let shared = Shared::new(config.sync.sync_period.get());
     runtime.block_on(listen(config, &shared, &commands))?;
+    runtime.spawn(http::checks(shared.clone()));
     admin::listen(&config.paths.run_dir, commands.clone())
         .context("listen for weir status and others")?;
     let settings = Settings { rescan: config.sync.refresh_period.get(), ..Settings::default() };

@@ -3,6 +3,7 @@
 //! Everything else (sources, HTTP, signals) runs elsewhere and sends [`Command`]s. Nothing is
 //! written before the source has shown everything once.
 
+mod checks;
 mod command;
 mod doors;
 mod looks;
@@ -10,9 +11,11 @@ mod news;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
+use weir_core::health_checks::PortConflict;
 use weir_core::kernel::Server;
 use weir_link::{NodeState, Sources};
 
@@ -59,6 +62,9 @@ pub struct Drive<K, P> {
     tidied: bool,
     sources: Option<Sources>,
     addresses: Option<Box<NodeState>>,
+    /// The addresses that node ports and health checks answer on.
+    node_ports: BTreeSet<IpAddr>,
+    check_conflicts: BTreeSet<PortConflict>,
     /// The node as it was told last, not taken in yet.
     news: Option<Box<NodeState>>,
     next_news: Instant,
@@ -106,6 +112,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tidied: false,
             sources: None,
             addresses: None,
+            node_ports: BTreeSet::new(),
+            check_conflicts: BTreeSet::new(),
             news: None,
             next_news: now,
             oriented: false,
@@ -184,6 +192,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             Command::Node(state) => self.take_addresses(state),
             Command::Measure(done) => {
                 gauges(&self.shared.metrics, &self.all);
+                self.shared.metrics.count_checks(self.shared.checks.count());
                 self.shared.metrics.count_policies(&self.all.policies.stats());
                 // Whoever asked may have given up.
                 let _ = done.send(());
@@ -262,9 +271,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             synced: self.synced,
             last_sync: self.last.clone(),
             addresses: addresses.unwrap_or_else(|| "not watched".to_owned()).to_lowercase(),
-            conflicts: lines(&mut self.all.ledger().all_conflicts().iter().map(|it| {
-                format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)
-            })),
+            conflicts: lines(
+                &mut (self.all.ledger().all_conflicts().iter())
+                    .map(|it| {
+                        format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)
+                    })
+                    .chain(self.check_conflicts()),
+            ),
+            health_checks: self.check_status(),
             problems: lines(&mut self.problems.keys().cloned()),
             sysctls: self.sysctls.clone(),
             ..status::of(&self.all, &self.all.policies.stats())

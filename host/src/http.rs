@@ -1,5 +1,6 @@
-//! `/healthz`, `/livez` and `/metrics` over HTTP: what is answered. Who is let in is in [`door`].
+//! `/healthz`, `/livez`, `/metrics` and health checks of services over HTTP: what is answered. Who is let in is in [`door`].
 
+mod checks;
 mod door;
 
 use std::net::SocketAddr;
@@ -15,7 +16,9 @@ use tokio::net::TcpListener;
 
 use crate::drive::{Command, Shared, millis};
 use crate::report::health::Answer;
-use crate::report::metrics::CONTENT_TYPE;
+use crate::report::metrics::{Answers, CONTENT_TYPE, CodeLabels};
+
+pub use checks::serve as checks;
 
 use door::Limits;
 
@@ -23,6 +26,8 @@ use door::Limits;
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a scrape waits for the loop to bring its numbers up to date.
 const FRESH: Duration = Duration::from_secs(2);
+/// Of `X-Content-Type-Options`.
+const NOSNIFF: &str = "nosniff";
 
 #[derive(Clone)]
 struct Site {
@@ -81,17 +86,21 @@ async fn patiently(at: SocketAddr) -> TcpListener {
 }
 
 async fn healthz(State(site): State<Site>) -> Response {
-    verdict(&site.shared.health().health(millis()))
+    let answer = site.shared.health().health(millis());
+    verdict(&answer, &site.shared.metrics.healthz)
 }
 
 async fn livez(State(site): State<Site>) -> Response {
-    verdict(&site.shared.health().live(millis()))
+    let answer = site.shared.health().live(millis());
+    verdict(&answer, &site.shared.metrics.livez)
 }
 
-fn verdict(answer: &Answer) -> Response {
-    let status = if answer.healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let headers = [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (status, headers, axum::Json(answer.clone())).into_response()
+fn verdict(answer: &Answer, count: &Answers) -> Response {
+    let good = answer.is_good();
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    count.get_or_create(&CodeLabels { code: status.as_u16() }).inc();
+    let headers = [(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
+    (status, headers, axum::Json(answer)).into_response()
 }
 
 async fn scrape(State(site): State<Site>) -> Response {

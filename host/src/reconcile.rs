@@ -4,6 +4,7 @@
 //! holds up nobody else; a state that is no longer certain is looked at before the next plan.
 
 mod ask;
+mod checks;
 mod flows;
 mod looks;
 mod node;
@@ -18,6 +19,7 @@ use weir_core::compile::{Front, Here, PortKey, fronts};
 use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler};
 use weir_core::drain::Drains;
 use weir_core::eligible::candidates;
+use weir_core::health_checks::HealthChecks;
 use weir_core::interfaces::Survey;
 use weir_core::kernel::{Kernel, ObserveError, Refusal};
 use weir_core::ledger::{Conflict, Ledger};
@@ -148,6 +150,9 @@ pub struct Reconciler<K, P> {
     by_interface: BTreeSet<ObjectName>,
     flows: Option<BTreeMap<VirtualKey, u64>>,
     touched: Touched,
+    checks: HealthChecks,
+    /// What was touched since the health checks were last settled.
+    unchecked: Touched,
     keys: BTreeSet<Key>,
     retries: Retries,
     listed: bool,
@@ -184,6 +189,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             by_interface: BTreeSet::new(),
             flows: None,
             touched: Touched::default(),
+            checks: HealthChecks::default(),
+            unchecked: Touched::default(),
             keys: BTreeSet::new(),
             retries: Retries::default(),
             listed: false,
@@ -215,6 +222,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         if touched.all {
             self.show_node();
         }
+        self.unchecked.merge(touched.clone());
         self.touched.merge(touched);
     }
 

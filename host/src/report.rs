@@ -1,5 +1,6 @@
 //! What weir says of itself: health, metrics, status and explanations.
 
+pub mod checks;
 pub mod explain;
 pub mod health;
 pub mod metrics;

@@ -14,6 +14,7 @@ pub mod drain;
 pub mod eligible;
 #[cfg(test)]
 mod fixtures;
+pub mod health_checks;
 pub mod interfaces;
 pub mod kernel;
 pub mod ledger;

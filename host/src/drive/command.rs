@@ -2,10 +2,12 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use weir_core::net::ObjectName;
 use weir_link::NodeState;
 
+use crate::report::checks::Board;
 use crate::report::explain::Explanation;
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
@@ -42,9 +44,21 @@ pub struct Shared {
     pub health: Arc<Mutex<Health>>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Health-check ports of services.
+    pub checks: Arc<Board>,
 }
 
 impl Shared {
+    /// Healthy, with nothing counted and no port asked for.
+    #[must_use]
+    pub fn new(sync_period: Duration) -> Self {
+        Self {
+            health: Arc::new(Mutex::new(Health::new(sync_period))),
+            metrics: Arc::new(Metrics::default()),
+            checks: Arc::new(Board::default()),
+        }
+    }
+
     /// Health, whatever a thread that panicked left of it.
     pub fn health(&self) -> std::sync::MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)

@@ -21,6 +21,10 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
                 let first = self.keep.is_first_start();
                 self.all.listed((!first).then(|| millis() / 1000));
                 self.set_base();
+                self.set_node_ports();
+                if self.all.has_work() {
+                    self.queued();
+                }
             }
             watch::Event::Rescanned => self.rescanned(),
             watch::Event::Report(report) => self.take_report(&report),
@@ -68,6 +72,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         self.set_base();
         if let Some(state) = self.addresses.take() {
             self.take_addresses(state);
+        } else {
+            self.set_node_ports();
         }
     }
 
@@ -93,6 +99,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             self.take_interfaces(&state.view);
         }
         self.addresses = Some(state);
+        self.set_node_ports();
     }
 
     /// A burst of interfaces is written at once: when the least time between syncs has passed.
@@ -172,7 +179,10 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     pub(super) fn queued(&mut self) {
         let now = millis();
-        self.shared.health().queued(now);
+        // What is still being read for the first time isn't late.
+        if self.synced {
+            self.shared.health().queued(now);
+        }
         self.shared.metrics.queued_last.set(seconds(now));
     }
 }

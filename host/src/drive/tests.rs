@@ -1,14 +1,14 @@
 //! The loop against a kernel in memory: what it looks at, when, and whom it answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 use weir_core::compile::PortKey;
 use weir_core::kernel::{
     FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Traffic,
 };
-use weir_core::model::{Change, Model, Namespace};
-use weir_core::net::ObjectName;
+use weir_core::model::{Change, Model, Namespace, ServiceType, TrafficPolicy};
+use weir_core::net::{ObjectName, Port};
 use weir_core::plan::{Operation, Plan};
 use weir_core::state::{Base, KernelState, VirtualKey};
 use weir_core::view::KernelAbilities;
@@ -17,8 +17,6 @@ use weir_policy_host::PolicyStats;
 use super::*;
 use crate::keep::Answer;
 use crate::reconcile::tests::{Wishes, defaults, service, slice, two_services};
-use crate::report::health::Health;
-use crate::report::metrics::Metrics;
 use crate::watch::Event;
 
 /// A node: a kernel that counts looks, and that others change.
@@ -140,10 +138,7 @@ fn start(kernel: FakeKernel) -> Subject {
     let policies = Wishes::default();
     let all = Reconciler::new(Model::new("node-1"), node, policies, abilities, defaults());
     let config = Config::default();
-    let shared = Shared {
-        health: Arc::new(Mutex::new(Health::new(config.sync.sync_period.get()))),
-        metrics: Arc::new(Metrics::default()),
-    };
+    let shared = Shared::new(config.sync.sync_period.get());
     let dir = tempfile::tempdir().unwrap();
     let (keep, _, _) = Keep::open(dir.path(), 0);
     let rescans = Arc::new(AtomicUsize::new(0));
@@ -428,4 +423,93 @@ fn last_good_answers_are_kept_once_all_is_worked_out_and_again_when_they_change(
     let Subject { drive, _dir: dir, .. } = it;
     drive.save();
     assert_eq!(Keep::open(dir.path(), 0).0.answers().len(), 1, "an end keeps them as they are");
+}
+
+/// A Service of type LoadBalancer with a health-check port, and one endpoint here.
+fn balanced(name: &str, port: u16) -> Vec<Change> {
+    let Change::Service(mut of_kind) = service(name, "10.96.0.9") else { unreachable!() };
+    of_kind.kind = ServiceType::LoadBalancer;
+    of_kind.external_policy = TrafficPolicy::Local;
+    of_kind.health_check_node_port = Port::new(port);
+    let Change::Slice(mut here) = slice(name, &["10.1.0.9"]) else { unreachable!() };
+    here.endpoints[0].node = Some("node-1".to_owned());
+    vec![Change::Service(of_kind), Change::Slice(here)]
+}
+
+fn node(addresses: &[&str]) -> Change {
+    let addresses = addresses.iter().map(|it| it.parse().unwrap()).collect();
+    let name = "node-1".to_owned();
+    Change::Node(Box::new(weir_core::model::Node { name, addresses, ..Default::default() }))
+}
+
+impl Subject {
+    /// Sockets of health-check ports, and the endpoints told at the first.
+    fn checks(&self) -> (Vec<String>, Option<usize>) {
+        let wanted = self.drive.shared.checks.wanted().borrow().clone();
+        let sockets = wanted.sockets().iter().map(ToString::to_string).collect();
+        (sockets, wanted.checks.values().next().map(|it| it.local_endpoints))
+    }
+}
+
+#[test]
+fn health_checks_follow_services_and_the_node_once_the_kernel_has_them() {
+    let mut it = running(two_services());
+    it.tell(Event::Changes(vec![node(&["192.0.2.7", "2001:db8::7"])]));
+    it.wake();
+    assert_eq!(it.checks(), (vec![], None));
+    it.tell(Event::Changes(balanced("lb", 30_500)));
+    assert_eq!(it.checks(), (vec![], None), "its rules aren't written");
+    it.wake();
+    let both = ["192.0.2.7:30500", "[2001:db8::7]:30500"].map(str::to_owned).to_vec();
+    assert_eq!(it.checks(), (both, Some(1)));
+    it.tell(Event::Changes(vec![node(&["192.0.2.8"])]));
+    assert_eq!(it.checks().0, ["192.0.2.8:30500"], "at once: no rule depends on it");
+    it.tell(Event::Changes(vec![slice("lb", &["10.1.0.9"])]));
+    it.wake();
+    assert_eq!(it.checks().1, Some(0), "the endpoint is elsewhere");
+    it.tell(Event::Changes(vec![Change::NodeGone("node-1".to_owned())]));
+    assert_eq!(it.checks().0, Vec::<String>::new(), "it isn't known where");
+    it.drive.config.node_port_addresses = crate::config::NodePortAddresses::Ranges(Vec::new());
+    it.tell(Event::Changes(vec![node(&["192.0.2.7"])]));
+    assert_eq!(it.checks().0, ["0.0.0.0:30500", "[::]:30500"]);
+    it.tell(Event::Changes(vec![Change::ServiceGone(ObjectName::new("shop", "lb"))]));
+    it.wake();
+    assert_eq!(it.checks(), (vec![], None));
+}
+
+#[test]
+fn two_services_that_want_one_health_check_port_are_told() {
+    let mut it = running(balanced("web", 30_500));
+    it.tell(Event::Changes(balanced("api", 30_500)));
+    it.wake();
+    let status = it.drive.status();
+    let shown: Vec<_> =
+        status.health_checks.iter().map(|it| (it.port, it.service.as_str())).collect();
+    assert_eq!(shown, [(30_500, "shop/api")]);
+    let told = "health-check port 30500 belongs to shop/api; shop/web also wants it";
+    assert!(status.conflicts.iter().any(|it| it == told), "{:?}", status.conflicts);
+}
+
+#[test]
+fn what_is_read_for_the_first_time_is_not_late() {
+    let mut it = start(FakeKernel::default());
+    it.tell(Event::Changes(two_services()));
+    assert!(it.is_live_tomorrow(), "a large cluster takes long to read");
+    it.tell(Event::Synced);
+    assert!(!it.is_live_tomorrow(), "now it waits for the kernel");
+    it.wake();
+    assert!(it.is_live_tomorrow());
+}
+
+#[test]
+fn a_source_without_nodes_leaves_the_node_eligible() {
+    let mut it = running(two_services());
+    let eligible = |it: &Subject| it.drive.shared.health().health(millis()).is_good();
+    assert!(eligible(&it));
+    it.tell(Event::Changes(vec![node(&["192.0.2.7"])]));
+    it.wake();
+    assert!(eligible(&it));
+    it.tell(Event::Changes(vec![Change::NodeGone("node-1".to_owned())]));
+    it.wake();
+    assert!(!eligible(&it), "a node that was there and is gone");
 }

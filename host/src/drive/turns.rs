@@ -50,6 +50,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if self.all.refused().next().is_none() {
             self.tidy();
         }
+        self.settle_checks();
         self.save_drains();
         let verdict = match turn.refused.len() {
             0 => Ok(()),

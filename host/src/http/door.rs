@@ -34,6 +34,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For a listener that is one of many.
+    pub(super) fn few() -> Self {
+        Self { connections: 32, ..Self::default() }
+    }
+}
+
 /// Answers whoever comes, for as long as the runtime lives.
 pub(super) async fn open(listener: TcpListener, site: Router, limits: Limits) {
     let mut guests = VecDeque::new();

@@ -1,10 +1,12 @@
 //! The node's links in the words of policies and of offload. Pure.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use weir_core::compile::WaysOut;
 use weir_core::interfaces::{ELSEWHERE, PARENT, PEER, looks_like_pod};
 use weir_core::view::{Attributes, Interface};
-use weir_link::{DEFAULT_TIMEOUT, Error, Family, Link, LinkIndex, Links, NodeView};
+use weir_link::{Address, DEFAULT_TIMEOUT, Error, Family, Link, LinkIndex, Links, NodeView};
 
 use crate::base::Around;
 
@@ -19,6 +21,12 @@ const MAX_ADDRESSES: usize = 64;
 #[must_use]
 pub fn interfaces(view: &NodeView) -> Vec<Interface> {
     view.links().map(|link| interface(view, link)).collect()
+}
+
+/// Every address that a link holds, with the link's name.
+pub fn held(view: &NodeView) -> impl Iterator<Item = (&str, IpAddr)> {
+    let named = |address: Address| Some((view.link(address.link)?.name.as_str(), address.ip));
+    view.addresses().iter().filter_map(named)
 }
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).
@@ -38,9 +46,8 @@ fn ways_out(view: &NodeView) -> WaysOut {
 /// What services depend on.
 #[must_use]
 pub fn around(view: &NodeView) -> Around {
-    let on = |link: &Link| view.addresses().on(link.index).map(|it| it.ip).collect::<Vec<_>>();
-    let named = |link: &Link| on(link).into_iter().map(|ip| (link.name.clone(), ip)).collect();
-    Around { ways_out: ways_out(view), held: view.links().flat_map::<Vec<_>, _>(named).collect() }
+    let held = held(view).map(|(name, ip)| (name.to_owned(), ip));
+    Around { ways_out: ways_out(view), held: held.collect() }
 }
 
 /// Looks at the node's links, addresses and default routes once.
@@ -88,7 +95,7 @@ fn addresses(view: &NodeView, link: LinkIndex) -> Vec<IpNet> {
 
 #[cfg(test)]
 mod tests {
-    use weir_link::{Address, DefaultRoute, Family, LinkFlags, Snapshot};
+    use weir_link::{DefaultRoute, Family, LinkFlags, Snapshot};
 
     use super::*;
 
@@ -174,6 +181,16 @@ mod tests {
             Link { master: Some(index(9)), parent: Some(index(8)), ..link(2, "eth0.5", "vlan") };
         let got = interfaces(&view(vec![port], &[], &[]));
         assert_eq!((got[0].master.clone(), got[0].attributes.len()), (None, 0));
+    }
+
+    #[test]
+    fn what_a_link_holds_is_told_with_its_name_whole() {
+        let many: Vec<String> = (0..200).map(|n| format!("10.0.0.{n}/32")).collect();
+        let mut all: Vec<(u32, &str)> = many.iter().map(|text| (3, text.as_str())).collect();
+        all.extend([(2, "192.0.2.7/24"), (2, "2001:db8::7/64"), (9, "198.51.100.7/24")]);
+        let view = view(vec![link(2, "eth0", ""), link(3, "dummy0", "dummy")], &all, &[]);
+        let on = |name| held(&view).filter(|it| it.0 == name).count();
+        assert_eq!((on("eth0"), on("dummy0"), held(&view).count()), (2, 200, 202));
     }
 
     #[test]

@@ -1,15 +1,22 @@
-//! `/healthz` and `/livez`, with kube-proxy's meaning and words (`pkg/proxy/healthcheck`). Pure.
+//! `/healthz` and `/livez`, with kube-proxy's meaning and words (`pkg/proxy/healthcheck`, v1.36). Pure.
 //!
-//! Unhealthy is a change that waits longer than twice the sync period; `/healthz` says no as well
-//! while the node is on its way out, so that load balancers let go of it. `/livez` leaves that out:
-//! nobody should restart the proxy of a draining node.
+//! Unhealthy is a change that waits for twice the sync period; `/healthz` says no as well while the
+//! node is on its way out, so that load balancers let go of it. `/livez` leaves that out: nobody should
+//! restart the proxy of a draining node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
+use weir_core::model::Node;
+use weir_core::net::Family;
 
 /// The taint by which the cluster autoscaler announces a node's end.
 const AUTOSCALER_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// What Go writes for a time that never came.
+const NEVER: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// What health is made of. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,19 +27,40 @@ pub struct Health {
     node_eligible: bool,
 }
 
-/// What a probe gets to read.
+/// What a probe gets to read; times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
-    /// When the kernel last matched what is wanted; now, as long as it does.
-    pub last_updated: u64,
+    /// When the kernel last matched what is wanted; now, as long as the verdict is good.
+    pub last_updated: Timestamp,
     /// Now.
-    pub current_time: u64,
+    pub current_time: Timestamp,
     /// Whether the node stays; `/livez` doesn't look at that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_eligible: Option<bool>,
-    /// The verdict.
+    /// Whether no change waits too long, in any family. The node has no part in it.
     pub healthy: bool,
+    /// The same for each family, from the first write on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub status: BTreeMap<Family, OfFamily>,
+}
+
+/// The health of one address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OfFamily {
+    /// When the kernel last matched what is wanted.
+    pub last_updated: Timestamp,
+    /// Whether no change waits too long.
+    pub healthy: bool,
+}
+
+impl Answer {
+    /// The verdict: 200 or 503.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.healthy && self.node_eligible != Some(false)
+    }
 }
 
 impl Health {
@@ -55,72 +83,121 @@ impl Health {
     }
 
     /// Takes in this node; `None` is one whose object is gone.
-    pub fn node(&mut self, node: Option<&weir_core::model::Node>) {
+    pub fn node(&mut self, node: Option<&Node>) {
         self.node_eligible = node.is_some_and(|node| {
             !node.deleting && !node.taints.iter().any(|t| t == AUTOSCALER_TAINT)
         });
     }
 
-    /// The verdict of `/livez`.
+    /// Whether no change waits too long.
     #[must_use]
-    pub fn live(&self, now: u64) -> Answer {
-        let waits = self.waiting_since.map_or(0, |since| now.saturating_sub(since));
-        let healthy = waits <= self.patience;
-        let last_updated = if healthy { now } else { self.last_updated.unwrap_or(0) };
-        Answer { last_updated, current_time: now, node_eligible: None, healthy }
+    pub fn is_healthy(&self, now: u64) -> bool {
+        self.waiting_since.is_none_or(|since| now.saturating_sub(since) < self.patience)
     }
 
-    /// The verdict of `/healthz`.
+    /// What `/livez` answers.
+    #[must_use]
+    pub fn live(&self, now: u64) -> Answer {
+        self.answer(now, None)
+    }
+
+    /// What `/healthz` answers.
     #[must_use]
     pub fn health(&self, now: u64) -> Answer {
-        let live = self.live(now);
-        Answer {
-            node_eligible: Some(self.node_eligible),
-            healthy: live.healthy && self.node_eligible,
-            ..live
-        }
+        self.answer(now, Some(self.node_eligible))
     }
+
+    fn answer(&self, now: u64, node_eligible: Option<bool>) -> Answer {
+        let healthy = self.is_healthy(now);
+        // A turn writes both families, so what waits for it waits in both.
+        let of_family = |at| OfFamily { last_updated: time(at), healthy };
+        let families = [Family::V4, Family::V6];
+        let status = self.last_updated.map(|at| families.map(|family| (family, of_family(at))));
+        let mut answer = Answer {
+            last_updated: self.last_updated.map_or(NEVER, time),
+            current_time: time(now),
+            node_eligible,
+            healthy,
+            status: status.into_iter().flatten().collect(),
+        };
+        if answer.is_good() {
+            answer.last_updated = answer.current_time;
+        }
+        answer
+    }
+}
+
+fn time(millis: u64) -> Timestamp {
+    let millis = i64::try_from(millis).ok();
+    millis.and_then(|it| Timestamp::from_millisecond(it).ok()).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_core::model::Node;
+
+    const PERIOD: Duration = Duration::from_secs(30);
 
     #[test]
     fn work_that_waits_too_long_is_unhealthy_until_it_is_done() {
-        let mut health = Health::new(Duration::from_secs(30));
-        assert!(health.health(0).healthy, "at the start");
+        let mut health = Health::new(PERIOD);
+        assert!(health.health(0).is_good(), "at the start");
         health.updated(500);
         health.queued(1_000);
         health.queued(50_000);
-        assert!(health.live(61_000).healthy, "just in time");
-        let late = health.live(61_001);
-        assert_eq!((late.healthy, late.last_updated), (false, 500));
+        assert!(health.live(60_999).is_good(), "just in time");
+        let late = health.live(61_000);
+        assert_eq!((late.is_good(), late.last_updated), (false, time(500)));
         health.updated(62_000);
-        assert_eq!(health.live(70_000).last_updated, 70_000, "now, as long as it is healthy");
+        assert_eq!(health.live(70_000).last_updated, time(70_000), "now, as long as it is healthy");
     }
 
     #[test]
     fn a_leaving_node_is_unhealthy_but_alive() {
+        let tainted = |taint: &str| Node { taints: vec![taint.to_owned()], ..Node::default() };
         let cases = [
             (Some(Node::default()), true),
             (None, false),
             (Some(Node { deleting: true, ..Node::default() }), false),
-            (Some(Node { taints: vec![AUTOSCALER_TAINT.to_owned()], ..Node::default() }), false),
-            (
-                Some(Node {
-                    taints: vec!["node.kubernetes.io/not-ready".to_owned()],
-                    ..Node::default()
-                }),
-                true,
-            ),
+            (Some(tainted(AUTOSCALER_TAINT)), false),
+            (Some(tainted("node.kubernetes.io/not-ready")), true),
+            (Some(tainted("node.kubernetes.io/unschedulable")), true),
         ];
         for (node, want) in cases {
-            let mut health = Health::new(Duration::from_secs(30));
+            let mut health = Health::new(PERIOD);
             health.node(node.as_ref());
-            assert_eq!(health.health(0).healthy, want, "{node:?}");
-            assert!(health.live(0).healthy, "{node:?}");
+            let answer = health.health(0);
+            assert_eq!((answer.is_good(), answer.node_eligible), (want, Some(want)), "{node:?}");
+            assert!(answer.healthy, "{node:?}: nothing waits");
+            assert!(health.live(0).is_good(), "{node:?}");
+            assert!(
+                health.is_healthy(0),
+                "{node:?}: a service's check leaves the node out as well"
+            );
         }
+    }
+
+    #[test]
+    fn answers_read_as_kube_proxy_s() {
+        let json = |answer: &Answer| serde_json::to_string(answer).unwrap();
+        let mut health = Health::new(PERIOD);
+        assert_eq!(
+            json(&health.live(1_700_000_000_250)),
+            r#"{"lastUpdated":"2023-11-14T22:13:20.25Z","currentTime":"2023-11-14T22:13:20.25Z","healthy":true}"#
+        );
+        health.updated(1_700_000_000_000);
+        health.queued(1_700_000_000_000);
+        assert_eq!(
+            json(&health.health(1_700_000_060_000)),
+            concat!(
+                r#"{"lastUpdated":"2023-11-14T22:13:20Z","currentTime":"2023-11-14T22:14:20Z","#,
+                r#""nodeEligible":true,"healthy":false,"status":{"#,
+                r#""IPv4":{"lastUpdated":"2023-11-14T22:13:20Z","healthy":false},"#,
+                r#""IPv6":{"lastUpdated":"2023-11-14T22:13:20Z","healthy":false}}}"#
+            )
+        );
+        let mut never = Health::new(PERIOD);
+        never.queued(0);
+        assert!(json(&never.live(60_000)).starts_with(r#"{"lastUpdated":"0001-01-01T00:00:00Z","#));
     }
 }

@@ -25,6 +25,16 @@ pub struct OperationLabels {
     pub outcome: &'static str,
 }
 
+/// The answer to a probe. Bounded: 200 or 503.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CodeLabels {
+    /// The HTTP status.
+    pub code: u16,
+}
+
+/// Answers to probes, by status.
+pub type Answers = Family<CodeLabels, Counter>;
+
 /// A policy.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct PolicyLabels {
@@ -105,6 +115,14 @@ pub struct Metrics {
     pub sync_last: Gauge<f64, AtomicU64>,
     /// When work last came, seconds since 1970.
     pub queued_last: Gauge<f64, AtomicU64>,
+    /// Answers of `/healthz`.
+    pub healthz: Answers,
+    /// Answers of `/livez`.
+    pub livez: Answers,
+    /// Sockets of health-check ports that listen.
+    pub check_sockets: Gauge,
+    /// Those that should and can't.
+    pub check_sockets_failed: Gauge,
     /// Operations by kind and outcome.
     pub operations: Family<OperationLabels, Counter>,
     /// Objects that were found to differ from what was known.
@@ -159,6 +177,10 @@ impl Default for Metrics {
             sync_duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             sync_last: Gauge::default(),
             queued_last: Gauge::default(),
+            healthz: Family::default(),
+            livez: Family::default(),
+            check_sockets: Gauge::default(),
+            check_sockets_failed: Gauge::default(),
             operations: Family::default(),
             drift: Counter::default(),
             looks_failed: Counter::default(),
@@ -203,6 +225,8 @@ impl Metrics {
         let text = "When work was last queued, seconds since 1970";
         let name = "sync_proxy_rules_last_queued_timestamp";
         proxy.register_with_unit(name, text, Unit::Seconds, self.queued_last.clone());
+        proxy.register("proxy_healthz", "Answers of /healthz by status", self.healthz.clone());
+        proxy.register("proxy_livez", "Answers of /livez by status", self.livez.clone());
         let weir = all.sub_registry_with_prefix("weir");
         weir.register("plan_operations", "Operations sent to the kernel", self.operations.clone());
         weir.register(
@@ -213,6 +237,10 @@ impl Metrics {
         weir.register("looks_failed", "Looks at the kernel that failed", self.looks_failed.clone());
         weir.register("service_ports", "Service ports by dataplane", self.service_ports.clone());
         self.register_offload(weir);
+        let text = "Sockets of services' health-check ports that listen";
+        weir.register("health_check_sockets", text, self.check_sockets.clone());
+        let text = "Sockets of services' health-check ports that can't be opened";
+        weir.register("health_check_sockets_failed", text, self.check_sockets_failed.clone());
         weir.register(
             "destinations",
             "Destinations of virtual services",
@@ -262,6 +290,13 @@ impl Metrics {
         policy.register("suspended", text, self.policy_suspended.clone());
         let text = "1 if the policy's file as it is now runs";
         policy.register("loaded", text, self.policy_loaded.clone());
+    }
+
+    /// Takes over how many sockets of health-check ports listen, and how many can't.
+    pub fn count_checks(&self, (open, failed): (usize, usize)) {
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.check_sockets.set(number(open));
+        self.check_sockets_failed.set(number(failed));
     }
 
     /// Takes over what the chain of policies counted itself.
@@ -374,12 +409,17 @@ mod tests {
         metrics.sync_duration.observe(0.01);
         let labels = OperationLabels { operation: "add_virtual", outcome: "done" };
         metrics.operations.get_or_create(&labels).inc();
+        metrics.healthz.get_or_create(&CodeLabels { code: 503 }).inc();
+        metrics.count_checks((3, 1));
         let text = metrics.text().unwrap();
         for want in [
             "kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"0.001\"} 0",
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
             "weir_plan_operations_total{operation=\"add_virtual\",outcome=\"done\"} 1",
             "weir_draining_destinations 0",
+            "kubeproxy_proxy_healthz_total{code=\"503\"} 1",
+            "weir_health_check_sockets 3",
+            "weir_health_check_sockets_failed 1",
         ] {
             assert!(text.contains(want), "{want}: {text}");
         }

@@ -42,6 +42,9 @@ pub struct Status {
     /// Flows that leave the slow path.
     #[serde(default)]
     pub offload: Offload,
+    /// Ports at which load balancers ask for services.
+    #[serde(default)]
+    pub health_checks: Vec<HealthCheck>,
     /// Policies in the chain's order.
     pub policies: Vec<Policy>,
     /// Destinations that end.
@@ -99,6 +102,20 @@ pub struct ServicePort {
     pub endpoints: usize,
     /// What was asked for and set aside, clamped or downgraded; why policies refused or failed; their notes.
     pub reasons: Vec<String>,
+}
+
+/// One port at which load balancers ask for a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// `healthCheckNodePort`.
+    pub port: u16,
+    /// `NAMESPACE/NAME`.
+    pub service: String,
+    /// Endpoints on this node that are ready.
+    pub local_endpoints: usize,
+    /// Where the port can't be opened, and why.
+    pub not_open: Vec<String>,
 }
 
 /// One policy of the chain.
@@ -242,6 +259,7 @@ impl fmt::Display for Status {
         writeln!(f, "addresses: {}; objects changed by others: {}", self.addresses, self.drift)?;
         self.write_services(f)?;
         self.offload.fmt(f)?;
+        self.write_health_checks(f)?;
         self.write_policies(f)?;
         for (head, lines) in [
             ("draining", &self.draining),
@@ -287,6 +305,23 @@ impl Status {
             it.reasons.iter().map(move |reason| format!("{} {}: {reason}", it.service, it.port))
         });
         write_list(f, "set aside, refused or noted", &reasons.collect::<Vec<_>>())
+    }
+
+    fn write_health_checks(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.health_checks.is_empty() {
+            return Ok(());
+        }
+        let mut table = TextTable::new(&["HEALTH-CHECK PORT", "SERVICE", "LOCAL ENDPOINTS"]);
+        for it in &self.health_checks {
+            table.push([it.port.to_string(), it.service.clone(), it.local_endpoints.to_string()]);
+        }
+        write!(f, "\n{table}")?;
+        let not_open = self
+            .health_checks
+            .iter()
+            .flat_map(|it| it.not_open.iter().map(move |why| format!("{} at {why}", it.service)));
+        let not_open: Vec<_> = not_open.collect();
+        write_list(f, "health-check ports that can't be opened, tried again", &not_open)
     }
 
     fn write_policies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -350,5 +385,27 @@ mod tests {
         assert!(text.contains("suspended for another 42 s: it cost too much"), "{text}");
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["policies"][0]["failuresByKind"]["too-big"], 1);
+    }
+
+    #[test]
+    fn health_check_ports_are_shown_with_what_keeps_them_shut() {
+        let open = HealthCheck {
+            port: 30_500,
+            service: "shop/web".to_owned(),
+            local_endpoints: 2,
+            not_open: vec![],
+        };
+        let not_open = vec!["192.0.2.7:30501: Address already in use (os error 98)".to_owned()];
+        let shut =
+            HealthCheck { port: 30_501, service: "shop/api".to_owned(), not_open, ..open.clone() };
+        let text = Status { health_checks: vec![open, shut], ..Status::default() }.to_string();
+        assert!(text.contains("\n30500              shop/web  2\n"), "{text}");
+        let told =
+            "tried again:\n  shop/api at 192.0.2.7:30501: Address already in use (os error 98)\n";
+        assert!(text.contains(told), "{text}");
+        assert!(
+            !Status::default().to_string().contains("HEALTH-CHECK"),
+            "nothing where there are none"
+        );
     }
 }

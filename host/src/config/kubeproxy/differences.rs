@@ -137,8 +137,11 @@ pub const DIFFERENCES: &[Difference] = &[
         "Health and metrics",
         ALL,
         "The addresses are kube-proxy's, so both can't serve at once. Of its metrics the times of syncs \
-         have kept their names (`kubeproxy_sync_proxy_rules_…`), all others are weir's own (`weir_…`): \
-         change dashboards and alerts. `/proxyMode` and `/configz` aren't served.",
+         and the answers of probes have kept their names (`kubeproxy_sync_proxy_rules_…`, \
+         `kubeproxy_proxy_healthz_total`, `kubeproxy_proxy_livez_total`), all others are weir's own \
+         (`weir_…`): change dashboards and alerts. A first write that never succeeds becomes unhealthy \
+         after twice the sync period; kube-proxy stays healthy until one succeeded. `/proxyMode` and \
+         `/configz` aren't served.",
     ),
     differs(
         "Ranges of services",

@@ -99,7 +99,7 @@ fn conditions_that_are_not_set_have_defaults() {
 fn a_node_on_its_way_out_is_seen() {
     let mut from = core::Node { metadata: named("n"), ..core::Node::default() };
     assert!(!object(node(from.clone())).deleting);
-    let epoch: k8s_openapi::jiff::Timestamp = "1970-01-01T00:00:00Z".parse().unwrap();
+    let epoch: jiff::Timestamp = "1970-01-01T00:00:00Z".parse().unwrap();
     from.metadata.deletion_timestamp = Some(epoch.into());
     assert!(object(node(from)).deleting);
 }

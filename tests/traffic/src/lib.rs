@@ -13,6 +13,7 @@ pub mod meet;
 pub mod netns;
 pub mod serve;
 pub mod socket;
+pub mod stray;
 pub mod stream;
 pub mod table;
 pub mod tally;

@@ -37,6 +37,7 @@ enum Command {
     Transfer(TransferArgs),
     Hold(HoldArgs),
     Meet(MeetArgs),
+    Stray(StrayArgs),
 }
 
 /// Answer connections and datagrams with a name and the address that was seen, until killed.
@@ -163,6 +164,15 @@ struct MeetArgs {
     label: String,
 }
 
+/// Send one TCP segment that belongs to no connection.
+#[derive(Debug, Args)]
+struct StrayArgs {
+    /// ADDR:PORT that it comes from, of this host.
+    from: SocketAddr,
+    /// ADDR:PORT that it goes to.
+    to: SocketAddr,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     if let Some(name) = &cli.netns {
@@ -174,6 +184,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Transfer(args) => transfer(&args)?,
         Command::Hold(args) => hold(&args)?,
         Command::Meet(args) => meet_table(&args)?,
+        Command::Stray(StrayArgs { from, to }) => {
+            weir_traffic::stray::send(from, to).with_context(|| format!("send to {to}"))?;
+            true
+        }
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

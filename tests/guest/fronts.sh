@@ -1,0 +1,170 @@
+#!/bin/bash
+# What tables can't say of a service's addresses: connections that are held while endpoints, policies
+# and the daemon come and go; node ports that follow the node's addresses; UDP flows of servers that
+# left; affinity; ping; packets of no connection; two uplinks with strict reverse path filters.
+# kernel: 6.12
+# also-full: 6.1 7
+# timeout: 900
+# needs: weir weir-traffic policies
+. /weir/tests/lib.sh
+
+soon=180
+serving_cluster 2
+ip route add default via 10.2.0.2 && ip -6 route add default via fd00:2::2
+# A second way in, with a client of its own; answers have to leave by the link that a packet came by.
+add_client other 10.4.0.1/24 10.4.0.2/24
+sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+for device in br0 veth-client veth-other; do sysctl -qw "net.ipv4.conf.$device.rp_filter=1"; done
+
+put node.yaml <<<'{apiVersion: v1, kind: Node, metadata: {name: guest}, status: {addresses: [{type: InternalIP, address: 10.2.0.1}]}}'
+# web ENDPOINTS [MORE SPEC] : a service with every kind of address.
+web() {
+  {
+    echo "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop, annotations: {weir.dev/scheduler: rr}},"
+    echo " spec: {type: LoadBalancer, clusterIP: 10.96.0.10, externalIPs: [192.0.2.110], ${2:+$2,}"
+    echo "  ports: [{name: t, port: 80, nodePort: 30080, targetPort: 8080},"
+    echo "          {name: u, port: 80, nodePort: 30080, targetPort: 8080, protocol: UDP}]},"
+    echo " status: {loadBalancer: {ingress: [{ip: 192.0.2.10}]}}}"
+    echo "---"
+    echo "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,"
+    echo " metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}},"
+    echo " ports: [{name: t, port: 8080}, {name: u, port: 8080, protocol: UDP}], endpoints: ["
+    for endpoint in $1; do echo "  {addresses: ['$endpoint'], nodeName: guest},"; done
+    echo " ]}"
+  } | put web.yaml
+}
+config() { # LINES…
+  printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' \
+    "policies: [{name: annotations, file: $WEIR_POLICIES/annotations.wasm}]" \
+    'masquerade: {detectLocal: {mode: ClusterCIDR, clusterCIDRs: [10.1.0.0/16]}}' \
+    'nodePortAddresses: [10.2.0.0/24, 10.4.0.0/24, 10.5.0.0/24]' 'drain: {interval: 1s}' "$@" >/tmp/weir.yaml
+}
+start() { start_weir --config /tmp/weir.yaml; }
+# hold NAME NETNS TARGET : connections that are used all the time; alive NAME: none of them broke.
+hold() {
+  rm -f "/tmp/$1-held"
+  background "/tmp/$1" weir-traffic --netns "$2" hold "$3" --count 2 --seconds 900 --interval 300 --timeout 30000 --ready-file "/tmp/$1-held" --json
+  eval "holder_$1=$started"
+  within "$soon" test -e "/tmp/$1-held"
+}
+alive() {
+  local holder="holder_$1"
+  kill -0 "${!holder}" && [ "$(ip netns exec "${2:-client}" ss -Htn state established "dst $3" | wc -l)" = 2 ]
+}
+ping_of() { ip netns exec "$1" busybox ping -c 1 -W 2 "$2" >/dev/null 2>&1; }
+
+for dataplane in ipvs nftables; do
+  config
+  web "10.1.0.11 10.1.0.12"
+  start
+  check "$dataplane: weir starts and syncs" has_synced
+  check_equal "$dataplane: nothing is refused" '[]' "$(status_of .refused)"
+
+  # Two uplinks with strict reverse path filters.
+  for to in 10.2.0.1:30080 10.4.0.1:30080 192.0.2.10:80 10.96.0.10:80; do
+    check_equal "$dataplane: two uplinks: $to" "pod1=2 pod2=2; pod1=2 pod2=2" \
+      "$(split client $to --count 4); $(split other $to --count 4)"
+  done
+
+  # Held connections over all that happens.
+  hold node client 10.2.0.1:30080
+  hold lb client 192.0.2.10:80
+  hold inside pod2 10.2.0.1:30080
+  held() { # TEXT
+    check "$dataplane: $1: held connections live" alive node client 10.2.0.1
+    check "$dataplane: $1: those to the load balancer too" alive lb client 192.0.2.10
+    check "$dataplane: $1: those of a pod too" alive inside pod2 10.2.0.1
+  }
+  held "at first"
+  web "10.1.0.11 10.1.0.12" "externalTrafficPolicy: Local"
+  check "$dataplane: the policy becomes Local" within "$soon" bash -c "weir explain shop/web | grep -F 'masqueraded from the node'"
+  held "another policy"
+  check_equal "$dataplane: new connections keep their source" "10.2.0.2" "$(hit client 10.2.0.1:30080 | awk '$1 == "source" {print $2}')"
+  stop "$weir"
+  held "without the daemon"
+  start
+  check "$dataplane: after a restart weir syncs" has_synced
+  check_equal "$dataplane: a restart writes nothing" "$(counted 'weir_plan_operations_total{operation="end_flows"')" "$(counted weir_plan_operations_total)"
+  held "after a restart"
+  web "10.1.0.12" "externalTrafficPolicy: Local"
+  check "$dataplane: a server leaves" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --count 4" "pod2=4"
+  held "a server leaves"
+  for name in node lb inside; do holder="holder_$name"; stop "${!holder}" 2>/dev/null; done
+  web "10.1.0.11 10.1.0.12"
+  check "$dataplane: it comes back" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --count 4" "pod1=2 pod2=2"
+
+  # The node's addresses come and go.
+  check_equal "$dataplane: an address that isn't there" "0" "$(split client 10.5.0.1:30080 --timeout 500 | grep -c pod)"
+  give veth-client - 10.5.0.1/32
+  check "$dataplane: node ports follow a new address" within "$soon" output_of "$(declare -f split hit); split client 10.5.0.1:30080 --count 4" "pod1=2 pod2=2"
+  ip addr del 10.5.0.1/32 dev veth-client
+  check "$dataplane: and one that goes" within "$soon" bash -c '! weir explain shop/web | grep -F 10.5.0.1'
+  check_equal "$dataplane: nothing is refused" '[]' "$(status_of .refused)"
+  # An external address that becomes the node's own stays reachable, and is left to it afterwards.
+  give veth-client - 192.0.2.110/32
+  check "$dataplane: an external address of the node's own" within "$soon" bash -c '! ip route show table local proto 119 | grep -q 192.0.2.110'
+  check_equal "$dataplane: is served" "pod1=2 pod2=2" "$(split client 192.0.2.110:80 --count 4)"
+  check "$dataplane: and still the node's" bash -c 'ip addr show dev veth-client | grep -q 192.0.2.110/32'
+  ip addr del 192.0.2.110/32 dev veth-client
+  check_equal "$dataplane: without it it is served again" "pod1=2 pod2=2" \
+    "$(within "$soon" output_of "$(declare -f split hit); split client 192.0.2.110:80 --count 4" "pod1=2 pod2=2"; split client 192.0.2.110:80 --count 4)"
+
+  # UDP flows of a server that left go elsewhere; those to other hosts are none of weir's business.
+  for to in 10.2.0.1:30080 192.0.2.10:80; do
+    background /tmp/udp weir-traffic --netns client hit "$to" --protocol udp --same-port --count 200 --pause 50 --timeout 500
+    udp=$started
+    check "$dataplane: a flow of UDP to $to runs" within "$soon" bash -c "conntrack -L -p udp -d ${to%:*} 2>/dev/null | grep -q ASSURED || conntrack -L -p udp 2>/dev/null | grep -q 'dst=${to%:*} '"
+    web 10.1.0.12
+    wait "$udp"
+    check "$dataplane: it went to the server that is left" grep -E 'server +pod2' /tmp/udp
+    check_between "$dataplane: and lost next to nothing" 190 200 "$(awk '$1 == "server" {n += $2 != "" ? $3 : 0} END {print n}' /tmp/udp)"
+    web "10.1.0.11 10.1.0.12"
+    check "$dataplane: both serve again" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --count 4" "pod1=2 pod2=2"
+  done
+
+  # Affinity at every address.
+  web "10.1.0.11 10.1.0.12" "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}"
+  for to in 10.2.0.1:30080 192.0.2.10:80 10.96.0.10:80; do
+    check "$dataplane: affinity at $to" within "$soon" bash -c "$(declare -f split hit); split client $to --count 6 | grep -xE 'pod[12]=6'"
+  done
+
+  # Ping.
+  check "$dataplane: a cluster address answers ping" ping_of client 10.96.0.10
+  check "$dataplane: and the node's" busybox ping -c 1 -W 2 10.96.0.10
+  stop "$weir"
+  config 'clusterIPs: {icmpEcho: refuse}'
+  start
+  check "$dataplane: or refuses it" bash -c '! ip netns exec client busybox ping -c 1 -W 2 10.96.0.10 >/dev/null 2>&1'
+  check "$dataplane: its service is there all the same" bash -c "$(declare -f split hit); split client 10.96.0.10:80 | grep pod"
+
+  # A server's packet that belongs to no connection mustn't get to the client under its own address.
+  # Of flows that are offloaded connection tracking doesn't look at the window.
+  stop "$weir"
+  config 'offload: {afterPackets: 0}'
+  start
+  web "10.1.0.11" "externalTrafficPolicy: Local"
+  check "$dataplane: one server" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --count 2" "pod1=2"
+  ip netns exec client nft add table ip seen
+  ip netns exec client nft add chain ip seen in '{ type filter hook prerouting priority 0; }'
+  ip netns exec client nft add rule ip seen in ip saddr 10.1.0.11 counter
+  strays() { ip netns exec client nft --json list chain ip seen in | jq '[.nftables[].rule.expr[]?.counter.packets // empty] | add'; }
+  hold stray client 10.2.0.1:30080
+  port=$(ip netns exec client ss -Htn state established 'dst 10.2.0.1' | awk '{sub(/.*:/, "", $3); print $3; exit}')
+  before=$(strays)
+  check "$dataplane: a packet of no connection is sent" weir-traffic --netns pod1 stray 10.1.0.11:8080 "10.2.0.2:$port"
+  sleep 1
+  check_equal "$dataplane: and doesn't get through" "$before" "$(strays)"
+  check "$dataplane: the connection lives" alive stray client 10.2.0.1
+  if [ "$dataplane" = nftables ]; then
+    stop "$weir"
+    config 'conntrack: {dropInvalid: false}' 'offload: {afterPackets: 0}'
+    start
+    weir-traffic --netns pod1 stray 10.1.0.11:8080 "10.2.0.2:$port"
+    check "without the rule it would" within 10 bash -c "$(declare -f strays); [ \$(strays) -gt $before ]"
+  fi
+  stop "$holder_stray" 2>/dev/null
+  ip netns exec client nft delete table ip seen
+  stop "$weir"
+  check "$dataplane: clean-up leaves nothing" bash -c "$(declare -f nothing_of_weir vip_routes); weir cleanup && nothing_of_weir"
+  conntrack -F 2>/dev/null
+done

@@ -99,6 +99,7 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
     let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
     let (keep, drains, seen) = Keep::open(&config.paths.run_dir, drain_limit(config));
     all.resume(drains, seen);
+    all.kernel.resume(keep.virtuals());
     all.policies.restore(keep.answers());
     Ok(Drive::new(all, config.clone(), shared, keep, sysctls, rescan))
 }

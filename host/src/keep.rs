@@ -1,5 +1,6 @@
 //! What must outlive the daemon but not the node: files in the run folder, written whole or not at all.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_core::drain::{Drains, Saved};
 use weir_core::seen::FirstSeen;
+use weir_core::state::VirtualKey;
 use weir_core::wish::Wish;
 
 /// The most that is kept of policies' answers, in bytes: 10,000 plain ones are about 4 MB.
@@ -20,6 +22,7 @@ pub struct Keep {
     drains: PathBuf,
     seen: PathBuf,
     answers: PathBuf,
+    virtuals: PathBuf,
     first_start: bool,
 }
 
@@ -53,7 +56,8 @@ impl Keep {
         let kept: Vec<Saved> = read(&drains).unwrap_or_default();
         let known: Option<FirstSeen> = read(&seen);
         let answers = folder.join("last-good.json");
-        let keep = Self { drains, seen, answers, first_start: known.is_none() };
+        let virtuals = folder.join("own-addresses.json");
+        let keep = Self { drains, seen, answers, virtuals, first_start: known.is_none() };
         (keep, Drains::new(drain_limit, &kept), known.unwrap_or_default())
     }
 
@@ -77,6 +81,20 @@ impl Keep {
     /// The folder can't be written.
     pub fn save_seen(&self, seen: &FirstSeen) -> Result<(), NotKept> {
         write(&self.seen, seen)
+    }
+
+    /// The virtual services that an earlier run made at addresses of the node's own.
+    #[must_use]
+    pub fn virtuals(&self) -> BTreeSet<VirtualKey> {
+        read(&self.virtuals).unwrap_or_default()
+    }
+
+    /// Keeps them.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn save_virtuals(&self, virtuals: &BTreeSet<VirtualKey>) -> Result<(), NotKept> {
+        write(&self.virtuals, virtuals)
     }
 
     /// Policies' last good answers of an earlier run.
@@ -157,7 +175,6 @@ fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
     use weir_core::net::ObjectName;
 
     #[test]

@@ -149,6 +149,11 @@ impl LinuxKernel {
         probe::probe(&mut self.nft)
     }
 
+    /// Goes on with virtual services that an earlier run made at addresses of the node's own.
+    pub fn resume(&mut self, kept: BTreeSet<VirtualKey>) {
+        self.ownership.resume(kept);
+    }
+
     /// Says which base a look at the table is held against.
     pub fn expect(&mut self, base: Base) {
         self.base = Some(base);

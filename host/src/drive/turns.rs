@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use weir_core::kernel::RefusalKind;
+use weir_core::plan::Operation;
+use weir_core::state::VirtualKey;
 
 use crate::kernel::words;
 use crate::reconcile::Turn;
@@ -52,6 +54,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
         self.settle_checks();
         self.save_drains();
+        self.save_virtuals(turn);
         let verdict = match turn.refused.len() {
             0 => Ok(()),
             refused => Err(format!("the kernel refused {refused} operations; see `weir status`")),
@@ -141,6 +144,21 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let answers = self.all.policies.last_good(&mut self.all.decided_ports());
         warn_unkept(self.keep.save_answers(&answers));
         self.learned = learned;
+    }
+
+    /// Keeps which virtual services are ours at the node's own addresses, where this changed: should
+    /// the table be lost while nobody looks, nothing else tells.
+    fn save_virtuals(&self, turn: &Turn) {
+        let known = self.all.ledger().known();
+        let own = |key: &VirtualKey| !known.locals.contains(&key.address);
+        let moves = turn.plan.operations().iter().any(|operation| match operation {
+            Operation::AddVirtual(key, _) | Operation::RemoveVirtual(key) => own(key),
+            _ => false,
+        });
+        if moves {
+            let virtuals = known.virtuals.keys().filter(|key| own(key)).copied().collect();
+            warn_unkept(self.keep.save_virtuals(&virtuals));
+        }
     }
 
     fn save_drains(&mut self) {

@@ -10,7 +10,7 @@ use weir_core::decision::Decision;
 use weir_core::eligible::{Candidate, candidates};
 use weir_core::kernel::Kernel;
 use weir_core::net::ObjectName;
-use weir_core::wish::Refusal;
+use weir_core::wish::{NODE_PORT_INTERFACES, Refusal};
 use weir_policy_host::{Answers, plain};
 
 use crate::reconcile::{Decided, Policies, Reconciler};
@@ -126,10 +126,15 @@ fn explain_port(key: PortKey, decided: &Decided, found: &[Candidate<'_>], node: 
 
 /// What of a selection of interfaces means none of this node's, as these are now.
 fn idle_entries<K: Kernel, P: Policies>(all: &Reconciler<K, P>, decided: &Decided) -> Vec<String> {
-    let Some(selection) = &decided.decision.interfaces else { return Vec::new() };
     let Some(interfaces) = all.ledger().surface().interfaces() else { return Vec::new() };
-    let idle = selection.value.unmatched(interfaces);
-    idle.iter().map(|it| plain(&format!("interfaces ({}): {it}", selection.by))).collect()
+    let Decision { interfaces: offload, node_ports, .. } = &decided.decision;
+    let selections = [("interfaces", offload), (NODE_PORT_INTERFACES, node_ports)];
+    let chosen = selections.into_iter().filter_map(|(field, it)| Some((field, it.as_ref()?)));
+    let idle = chosen.flat_map(|(field, selection)| {
+        let idle = selection.value.unmatched(interfaces).into_iter();
+        idle.map(move |it| plain(&format!("{field} ({}): {it}", selection.by)))
+    });
+    idle.collect()
 }
 
 fn said(answers: &Answers) -> Vec<Answer> {

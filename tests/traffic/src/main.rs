@@ -164,7 +164,7 @@ struct MeetArgs {
     label: String,
 }
 
-/// Send one TCP segment that belongs to no connection.
+/// Send TCP segments that belong to no connection, with numbers all over their range.
 #[derive(Debug, Args)]
 struct StrayArgs {
     /// ADDR:PORT that it comes from, of this host.

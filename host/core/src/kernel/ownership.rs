@@ -26,6 +26,8 @@ pub struct Proof<'a> {
 pub struct Ownership {
     ours: BTreeSet<VirtualKey>,
     foreign: BTreeSet<VirtualKey>,
+    /// What an earlier run made at addresses that aren't local by its doing.
+    kept: BTreeSet<VirtualKey>,
     looked: bool,
 }
 
@@ -35,7 +37,13 @@ impl Ownership {
     pub fn of(seen: &Observation) -> Self {
         let ours = seen.ours.virtuals.keys().copied();
         let ours = ours.chain(seen.ours.elements.iter().filter_map(registered)).collect();
-        Self { ours, foreign: seen.foreign.clone(), looked: true }
+        Self { ours, foreign: seen.foreign.clone(), looked: true, ..Self::default() }
+    }
+
+    /// Goes on with what an earlier run kept: virtual services that it made at addresses of the node's
+    /// own, where nothing else tells whose they are once the table is gone.
+    pub fn resume(&mut self, kept: BTreeSet<VirtualKey>) {
+        self.kept = kept;
     }
 
     /// Parts what a look found into ours and others'.
@@ -49,7 +57,10 @@ impl Ownership {
         let named = proof.register.into_iter().flatten().filter_map(registered);
         self.ours.extend(named.filter(|key| !self.foreign.contains(key)));
         if first && proof.register.is_none() {
-            let at_ours = all.keys().filter(|key| proof.addresses.contains(&key.address));
+            let is_ours = |key: &VirtualKey| {
+                proof.addresses.contains(&key.address) || self.kept.contains(key)
+            };
+            let at_ours: Vec<_> = all.keys().filter(|key| is_ours(key)).copied().collect();
             self.ours.extend(at_ours);
         }
         let (ours, foreign): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -54,6 +54,18 @@ fn a_process_that_starts_goes_by_the_register() {
 }
 
 #[test]
+fn what_an_earlier_run_kept_proves_as_much_as_an_address_that_it_made_local() {
+    let all = [WEB, OTHER, AWAY];
+    let resumed = || {
+        let mut it = Ownership::default();
+        it.resume([of(AWAY), of("192.0.2.1:81")].into());
+        it
+    };
+    assert_eq!(look(&mut resumed(), &all, None), [WEB, OTHER, AWAY]);
+    assert_eq!(look(&mut resumed(), &all, Some(&[WEB])), [WEB], "a register says all");
+}
+
+#[test]
 fn a_process_knows_what_it_found_whatever_becomes_of_the_register() {
     let mut it = Ownership::default();
     let all = [WEB, OTHER];

@@ -23,6 +23,7 @@ const LEAVING: Name = Name::literal("filter-postrouting");
 const OUTPUT: Name = Name::literal("filter-output");
 const NEW: Name = Name::literal("new-connection");
 const NEW_ELSEWHERE: Name = Name::literal("new-connection-elsewhere");
+const INVALID: Name = Name::literal("invalid-segment");
 const REMEMBER: Name = Name::literal("remember");
 const UNKNOWN_PORT: Name = Name::literal("unknown-port");
 const REFUSE: Name = Name::literal("refuse");
@@ -76,7 +77,7 @@ pub(super) fn chains() -> Vec<Chain> {
         // that comes later is run.
         Chain::base(LEAVING, ChainType::Filter, Hook::Postrouting, priority::SRCNAT - 10),
     ];
-    let regular = [NEW, NEW_ELSEWHERE, REMEMBER, UNKNOWN_PORT, REFUSE];
+    let regular = [NEW, NEW_ELSEWHERE, INVALID, REMEMBER, UNKNOWN_PORT, REFUSE];
     all.extend(regular.into_iter().chain(CLUSTER).chain(ALL).chain(NODE).map(Chain::regular));
     all
 }
@@ -101,7 +102,11 @@ pub(super) fn rules(sets: &Sets, base: &Base) -> Vec<(Name, Rule)> {
         rules.push((REMEMBER, of.remembered()));
         rules.push((UNKNOWN_PORT, of.refuse_unknown_port()));
     }
-    rules.extend(invalid(sets, base).into_iter().map(|rule| (FORWARD, rule)));
+    if base.drop_invalid {
+        let invalid = Rule::new().any_bit(Field::CtState, ct_state::INVALID);
+        rules.push((FORWARD, jump(&invalid, INVALID)));
+    }
+    rules.extend(unknown_segments(sets, base).into_iter().map(|rule| (INVALID, rule)));
     let new = Rule::new().any_bit(Field::CtState, ct_state::NEW);
     rules.extend([LEAVING, INPUT].map(|chain| (chain, jump(&new, REMEMBER))));
     rules.push((INPUT, jump(&new, NEW)));
@@ -127,24 +132,23 @@ fn tcp() -> Rule {
 
 /// A packet of a server that connection tracking doesn't know (outside the window, or late) would go to
 /// its client untranslated, and the client would reset the connection.
-fn invalid(sets: &Sets, base: &Base) -> Vec<Rule> {
+fn unknown_segments(sets: &Sets, base: &Base) -> Vec<Rule> {
     if !base.drop_invalid {
         return Vec::new();
     }
-    let rule = || tcp().any_bit(Field::CtState, ct_state::INVALID);
     let rules = match &base.pods {
-        Pods::Unknown => vec![rule()],
+        Pods::Unknown => vec![tcp()],
         Pods::In(_) => {
             let of = sets.both().into_iter().filter(|of| !of.pod_ranges(base).is_empty());
             let ends = |of: &FamilySets| {
                 [of.words.saddr.clone(), of.words.daddr.clone()]
-                    .map(|end| rule().nfproto(of.words.family).in_set(&[end], &of.pods.name))
+                    .map(|end| tcp().nfproto(of.words.family).in_set(&[end], &of.pods.name))
             };
             of.flat_map(ends).collect()
         }
         Pods::By(_) | Pods::ByPrefix(_) => [Field::IifName, Field::OifName]
             .into_iter()
-            .filter_map(|field| by_interface(rule(), field, &base.pods, CmpOp::Eq))
+            .filter_map(|field| by_interface(tcp(), field, &base.pods, CmpOp::Eq))
             .collect(),
     };
     let comment = "of no connection that is known";

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use weir::base::{Around, base, here};
 use weir::config::{Config, Overrides, parse};
 use weir::reconcile::{Defaults, Reconciler};
+use weir::watch::Problem;
 use weir::watch::manifests::{Batch, Content, Directory, Limits};
 use weir_core::decision::{Dataplane, Offload, Scheduler};
 use weir_core::kernel::FakeKernel;
@@ -47,12 +48,17 @@ fn every_client_meets_what_its_table_says() {
     let (mut wrong, mut rows) = (Vec::new(), 0);
     for folder in folders() {
         let manifests = fs::read(folder.join("cluster.yaml")).unwrap();
+        let told = problems(&folder);
         let tables = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-        for path in tables.filter(|path| path.extension().is_some_and(|it| it == "txt")) {
+        for path in tables.filter(|path| is_table(path)) {
             let text = fs::read_to_string(&path).unwrap();
             let table = Table::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             for dataplane in [Dataplane::Ipvs, Dataplane::Nftables] {
                 let world = world(&table.config, &manifests, dataplane);
+                if world.told != told {
+                    let name = path.display();
+                    wrong.push(format!("{dataplane}: {name}: told is {:#?}", world.told));
+                }
                 for row in table.rows_on(dataplane.as_str()) {
                     rows += 1;
                     let met = meets(&world, row);
@@ -68,10 +74,25 @@ fn every_client_meets_what_its_table_says() {
     assert!(wrong.is_empty(), "{} of {rows}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+const PROBLEMS: &str = "problems.txt";
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|it| it == "txt") && !path.ends_with(PROBLEMS)
+}
+
+/// What is to be told of a folder's manifests.
+fn problems(folder: &Path) -> BTreeSet<String> {
+    let path = folder.join(PROBLEMS);
+    let text = if path.exists() { fs::read_to_string(path).unwrap() } else { String::new() };
+    text.lines().map(str::to_owned).collect()
+}
+
 /// What there is in the kernel, and what is told there of the node.
 struct World {
     state: KernelState,
     around: Around,
+    /// What is wrong with the manifests, without the place in the file.
+    told: BTreeSet<String>,
 }
 
 fn world(config: &str, manifests: &[u8], dataplane: Dataplane) -> World {
@@ -82,7 +103,9 @@ fn world(config: &str, manifests: &[u8], dataplane: Dataplane) -> World {
     let mut directory = Directory::new(Limits::default());
     let files = vec![(PathBuf::from("cluster.yaml"), Content::Bytes(manifests.to_vec()))];
     let update = directory.apply(Batch { files, ..Batch::default() });
-    assert!(update.report.appeared.is_empty(), "{:?}", update.report.appeared);
+    let placeless = |it: Problem| Problem { file: None, document: None, line: None, ..it };
+    let appeared = update.report.appeared.into_iter().map(placeless);
+    let mut told: BTreeSet<String> = appeared.map(|it| it.to_string()).collect();
     all.fold(update.changes, 0);
     all.listed(None);
     let around = around();
@@ -92,7 +115,10 @@ fn world(config: &str, manifests: &[u8], dataplane: Dataplane) -> World {
     all.touch(Touched::all());
     let turn = all.turn(0).unwrap();
     assert!(turn.refused.is_empty(), "{:?}", turn.refused);
-    World { state: all.kernel.state, around }
+    told.extend(turn.conflicts.iter().map(|it| {
+        format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)
+    }));
+    World { state: all.kernel.state, around, told }
 }
 
 fn reconciler(config: &Config, dataplane: Dataplane) -> Reconciler<FakeKernel, InTurn> {

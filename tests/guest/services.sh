@@ -3,7 +3,7 @@
 # on both dataplanes, with packets of pods here and elsewhere, of the node and of a client outside.
 # kernel: 6.12
 # also-full: 6.1 7
-# timeout: 1200
+# timeout: 1800
 # boot: own
 # needs: weir weir-traffic policies
 # files: tests/services
@@ -43,11 +43,18 @@ begin() {
   within "$soon" has_synced
 }
 
+# told : what status says of the manifests, without the place in the file.
+told() {
+  weir status --output json | jq -r '.problems[], .conflicts[]' |
+    sed -E 's/^[^ ]*: document [0-9]+, line [0-9]+: //' | sort
+}
+
 for folder in "$WEIR_FILES"/tests/services/*/; do
   name=$(basename "$folder")
   rm -f "$manifests"/*
   cp "$folder/cluster.yaml" "$manifests/"
   for table in "$folder"*.txt; do
+    [[ $table != */problems.txt ]] || continue
     for on in ipvs nftables; do
       label="$on: $name/$(basename "$table" .txt)"
       if ! begin "$on" "$table"; then
@@ -56,6 +63,8 @@ for folder in "$WEIR_FILES"/tests/services/*/; do
         continue
       fi
       check_equal "$label: nothing is refused" '[]' "$(status_of .refused)"
+      check_equal "$label: what is wrong is told, and nothing else" \
+        "$(sort "$folder/problems.txt" 2>/dev/null)" "$(told)"
       weir-traffic meet "$table" --dataplane "$on" --label "$label: " || weir_failed=1
       stop "$weir"
       check "$label: clean-up leaves nothing" bash -c "$(declare -f nothing_of_weir vip_routes); weir cleanup && nothing_of_weir"

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use weir_core::net::Port;
 use weir_core::state::{Closed, Element, Masquerade, Nat, Pods, VirtualKey};
-use weir_traffic::table::{Answer, PARTIES, Row, Source};
+use weir_traffic::table::{Answer, NODE, PARTIES, Row, Source};
 
 use crate::World;
 
@@ -105,7 +105,7 @@ impl Packet<'_> {
         let names: BTreeSet<String> = servers.iter().map(|to| name(*to)).collect();
         let itself = BTreeSet::from([self.row.from.name.to_owned()]);
         let source = match () {
-            () if self.is_of_node() => None,
+            () if *self.row.from == NODE => None,
             () if names == itself => {
                 let twice = Element::Hairpin(self.from);
                 let known = self.world.state.elements.contains(&twice);

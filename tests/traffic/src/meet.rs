@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::hit::Hit;
 use crate::netns;
 use crate::socket::Dial;
-use crate::table::{Answer, Party, Row, Source};
+use crate::table::{Answer, NODE, Party, Row, Source};
 use crate::tally::Tally;
 
 /// For what answers at all: it ends what hangs, and is no measure.
@@ -55,7 +55,7 @@ fn try_row(row: &Row) -> Verdict {
         Answer::Dropped => (1, SILENCE),
     };
     // The node chooses by itself which of its addresses it comes from.
-    let source = netns.is_some().then(|| row.from.address(row.to.ip()));
+    let source = (*row.from != NODE).then(|| row.from.address(row.to.ip()));
     let dial = Dial { target: row.to, protocol: row.protocol, source, timeout };
     let (concurrency, keep, same_port, pause) = (1, false, false, Duration::ZERO);
     let report = Hit { dial, count, concurrency, keep, same_port, pause }.run();

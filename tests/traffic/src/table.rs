@@ -48,20 +48,24 @@ const THERE: [u16; 4] = [0xfd00, 1, 0, 1];
 /// The node itself: of its addresses those that its Node object names.
 pub const NODE: Party = party("node", None, [10, 2, 0, 1], [0xfd00, 2, 0, 0], 1);
 
+/// The node as well, by sockets that are bound to these addresses: so it is seen what becomes of them.
+pub const BOUND: Party = Party { name: "bound", ..NODE };
+
 /// All of the network around the node.
-pub const PARTIES: [Party; 6] = [
+pub const PARTIES: [Party; 7] = [
     party("pod1", Some("pod1"), [10, 1, 0, 11], HERE, 0x11),
     party("pod2", Some("pod2"), [10, 1, 0, 12], HERE, 0x12),
     party("remote1", Some("remote1"), [10, 1, 1, 11], THERE, 0x11),
     party("remote2", Some("remote2"), [10, 1, 1, 12], THERE, 0x12),
     party("client", Some("client"), [10, 2, 0, 2], [0xfd00, 2, 0, 0], 2),
     NODE,
+    BOUND,
 ];
 
 /// Who goes by a name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Party> {
-    static ALL: [Party; 6] = PARTIES;
+    static ALL: [Party; 7] = PARTIES;
     ALL.iter().find(|party| party.name == name)
 }
 

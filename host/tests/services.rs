@@ -115,9 +115,11 @@ fn world(config: &str, manifests: &[u8], dataplane: Dataplane) -> World {
     all.touch(Touched::all());
     let turn = all.turn(0).unwrap();
     assert!(turn.refused.is_empty(), "{:?}", turn.refused);
-    told.extend(turn.conflicts.iter().map(|it| {
-        format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)
-    }));
+    told.extend(
+        turn.conflicts
+            .iter()
+            .map(|it| format!("{} belongs to {}; {} also wants it", it.key, it.winner, it.loser)),
+    );
     World { state: all.kernel.state, around, told }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
+use crate::endpoint::Protocol;
 use crate::hit::Hit;
 use crate::netns;
 use crate::socket::Dial;
@@ -62,6 +63,13 @@ fn try_row(row: &Row) -> Verdict {
     judge(row, &report.tally, source)
 }
 
+/// What a client hears that is refused. What the node itself sends by UDP never leaves, and the one who
+/// sends it is told so.
+fn refusal(row: &Row) -> [&'static str; 1] {
+    let of_node = row.from.netns.is_none();
+    [if of_node && row.protocol == Protocol::Udp { "not-permitted" } else { "refused" }]
+}
+
 fn judge(row: &Row, tally: &Tally, own: Option<IpAddr>) -> Verdict {
     let told = |what: &str| {
         let list = |of: &std::collections::BTreeMap<String, u64>| {
@@ -76,7 +84,7 @@ fn judge(row: &Row, tally: &Tally, own: Option<IpAddr>) -> Verdict {
     let failed: BTreeSet<&str> = tally.errors.keys().map(String::as_str).collect();
     let servers: BTreeSet<String> = tally.servers.keys().cloned().collect();
     let want = match &row.answer {
-        Answer::Refused if failed == ["refused"].into() && servers.is_empty() => return Ok(()),
+        Answer::Refused if failed == refusal(row).into() && servers.is_empty() => return Ok(()),
         Answer::Dropped if failed == ["timeout"].into() && servers.is_empty() => return Ok(()),
         Answer::Host if failed.is_empty() && servers == ["host".to_owned()].into() => return Ok(()),
         Answer::Refused | Answer::Dropped | Answer::Host => return told("another answer"),

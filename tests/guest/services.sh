@@ -21,6 +21,9 @@ done
 ip route add default via 10.2.0.2
 ip -6 route add default via fd00:2::2
 
+# Refusals are counted here, not how many of them a second the kernel sends.
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=10000
+
 listen=()
 for protocol in tcp udp sctp; do
   for n in 1 2; do

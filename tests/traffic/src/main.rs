@@ -300,7 +300,7 @@ fn meet_table(args: &MeetArgs) -> anyhow::Result<bool> {
         if printed.is_ok() {
             printed = print(&text);
         }
-    })?;
+    });
     printed?;
     Ok(good)
 }

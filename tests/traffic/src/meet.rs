@@ -1,8 +1,8 @@
 //! Clients of a table, each where it lives, and whether they meet what the table says.
 
-use std::collections::BTreeSet;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -18,26 +18,44 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For what doesn't. All who are dropped wait at the same time.
 const SILENCE: Duration = Duration::from_millis(1500);
 
+/// How many targets are tried at a time.
+const WORKERS: usize = 3;
+
 /// What became of a row: nothing if it is as the table says.
 pub type Verdict = Result<(), String>;
 
-/// Sends the clients of these rows, one after the other: services that are served in turn stay in
-/// turn. `done` hears of each.
-///
-/// # Errors
-/// A thread can't be started.
-pub fn meet(rows: &[&Row], mut done: impl FnMut(&Row, Verdict)) -> io::Result<()> {
+/// Sends the clients of these rows: those to one address and port one after the other, since services
+/// that are served in turn have to stay in turn. `done` hears of each.
+pub fn meet(rows: &[&Row], mut done: impl FnMut(&Row, Verdict)) {
     let (silent, heard): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.answer == Answer::Dropped);
+    let mut by_target: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
     for row in heard {
-        done(row, thread::scope(|scope| ended(scope.spawn(|| try_row(row)))));
+        by_target.entry((row.to, row.protocol.to_string())).or_default().push(row);
     }
+    let waiting = Mutex::new(by_target.into_values().collect::<VecDeque<_>>());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let (told, hear) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            let told = told.clone();
+            scope.spawn(move || {
+                for row in std::iter::from_fn(next).flatten() {
+                    // A thread of its own for each: none comes back from where its client lives.
+                    let verdict = thread::scope(|scope| ended(scope.spawn(|| try_row(row))));
+                    // Who listens is on this stack.
+                    let _ = told.send((row, verdict));
+                }
+            });
+        }
+        drop(told);
+        hear.into_iter().for_each(|(row, verdict)| done(row, verdict));
+    });
     let verdicts: Vec<Verdict> = thread::scope(|scope| {
         let tried: Vec<_> = silent.iter().map(|row| scope.spawn(|| try_row(row))).collect();
         tried.into_iter().map(ended).collect()
     });
     silent.into_iter().zip(verdicts).for_each(|(row, verdict)| done(row, verdict));
-    Ok(())
 }
 
 fn ended(thread: thread::ScopedJoinHandle<'_, Verdict>) -> Verdict {
@@ -72,7 +90,7 @@ fn refusal(row: &Row) -> [&'static str; 1] {
 
 fn judge(row: &Row, tally: &Tally, own: Option<IpAddr>) -> Verdict {
     let told = |what: &str| {
-        let list = |of: &std::collections::BTreeMap<String, u64>| {
+        let list = |of: &BTreeMap<String, u64>| {
             of.iter().map(|(name, count)| format!("{name}*{count}")).collect::<Vec<_>>().join(" ")
         };
         let Tally { servers, sources, errors, .. } = tally;

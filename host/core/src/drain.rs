@@ -92,8 +92,7 @@ impl Drains {
                     self.hold_one(*key, have, want, now);
                 }
                 (Some(have), None) if desired.nats.get(key).is_some_and(Nat::carries) => {
-                    let local = known.locals.contains(&key.address);
-                    self.hold_moved(*key, have, local, desired, now);
+                    self.hold_moved(*key, have, known, desired, now);
                 }
                 // The service goes, went, or never drains: nothing to wait for.
                 _ => self.forget(*key, |_| true),
@@ -114,7 +113,7 @@ impl Drains {
         &mut self,
         key: VirtualKey,
         have: &Virtual,
-        local: bool,
+        known: &KernelState,
         desired: &mut KernelState,
         now: u64,
     ) {
@@ -139,10 +138,10 @@ impl Drains {
         if !want.destinations.is_empty() {
             desired.virtuals.insert(key, want);
             desired.elements.insert(Element::Service(key));
-            // An address of the node's own is none of ours to make local.
-            if local {
-                desired.locals.insert(key.address);
-            }
+            // An address of the node's own is none of ours to make local; through one that we made so the
+            // node's other ports could be reached.
+            desired.locals.extend(known.locals.get(&key.address));
+            desired.elements.extend(known.elements.get(&Element::Vip(key.address)));
         }
     }
 

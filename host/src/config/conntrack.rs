@@ -28,8 +28,8 @@ pub struct Conntrack {
     /// `nf_conntrack_udp_timeout_stream`, for flows with replies; `0s` leaves the kernel's value.
     pub udp_stream_timeout: Period,
     /// Drops TCP packets that connection tracking calls invalid where they are forwarded to or from
-    /// pods; they would leave untranslated, and their answer would reset the connection. Has no
-    /// effect with `tcpBeLiberal`.
+    /// pods, or at all where pods aren't recognised (`masquerade.detectLocal`); they would leave
+    /// untranslated, and their answer would reset the connection. Has no effect with `tcpBeLiberal`.
     pub drop_invalid: bool,
 }
 

@@ -112,7 +112,7 @@ struct Test {
     /// On this series, whatever the scripts say
     #[arg(long)]
     kernel: Option<Series>,
-    /// Guests at a time; by default one for every two processors
+    /// Guests at a time; by default one for each processor
     #[arg(long)]
     jobs: Option<usize>,
     /// Cargo's profile for the binaries that scripts need
@@ -230,7 +230,8 @@ impl Test {
             names: self.names,
             full: self.full,
             kernel: self.kernel,
-            jobs: self.jobs.unwrap_or(processors / 2),
+            // A guest keeps little more than one processor busy, whatever it has.
+            jobs: self.jobs.unwrap_or(processors),
             profile: self.profile,
             verbose: self.verbose,
         };

@@ -96,8 +96,7 @@ impl Packet<'_> {
         let allocated = self.world.state.elements.contains(&Element::Allocated(address));
         let ranges = &self.world.state.base.as_ref().unwrap().ranges;
         let unused = ranges.iter().any(|range| range.contains(&address)) && !allocated;
-        assert!(unused, "{}: nobody's, and nobody says what becomes of it", self.row);
-        Answer::Dropped
+        if unused { Answer::Dropped } else { Answer::Away }
     }
 
     /// Whose address those see who answer. The node's own connections have some address of its own.

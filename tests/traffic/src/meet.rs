@@ -28,7 +28,7 @@ pub type Verdict = Result<(), String>;
 /// that are served in turn have to stay in turn. `done` hears of each.
 pub fn meet(rows: &[&Row], mut done: impl FnMut(&Row, Verdict)) {
     let (silent, heard): (Vec<&Row>, Vec<&Row>) =
-        rows.iter().partition(|row| row.answer == Answer::Dropped);
+        rows.iter().partition(|row| matches!(row.answer, Answer::Dropped | Answer::Away));
     let mut by_target: BTreeMap<_, Vec<&Row>> = BTreeMap::new();
     for row in heard {
         by_target.entry((row.to, row.protocol.to_string())).or_default().push(row);
@@ -71,7 +71,7 @@ fn try_row(row: &Row) -> Verdict {
     let (count, timeout) = match &row.answer {
         Answer::From(servers, _) => (2 * servers.len() as u64, PATIENCE),
         Answer::Refused | Answer::Host => (1, PATIENCE),
-        Answer::Dropped => (1, SILENCE),
+        Answer::Dropped | Answer::Away => (1, SILENCE),
     };
     // The node chooses by itself which of its addresses it comes from.
     let source = (*row.from != NODE).then(|| row.from.address(row.to.ip()));
@@ -103,9 +103,13 @@ fn judge(row: &Row, tally: &Tally, own: Option<IpAddr>) -> Verdict {
     let servers: BTreeSet<String> = tally.servers.keys().cloned().collect();
     let want = match &row.answer {
         Answer::Refused if failed == refusal(row).into() && servers.is_empty() => return Ok(()),
-        Answer::Dropped if failed == ["timeout"].into() && servers.is_empty() => return Ok(()),
+        Answer::Dropped | Answer::Away if failed == ["timeout"].into() && servers.is_empty() => {
+            return Ok(());
+        }
         Answer::Host if failed.is_empty() && servers == ["host".to_owned()].into() => return Ok(()),
-        Answer::Refused | Answer::Dropped | Answer::Host => return told("another answer"),
+        Answer::Refused | Answer::Dropped | Answer::Away | Answer::Host => {
+            return told("another answer");
+        }
         Answer::From(names, _) if !failed.is_empty() || *names != servers => {
             return told("other servers");
         }

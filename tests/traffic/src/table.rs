@@ -115,6 +115,8 @@ pub enum Answer {
     Dropped,
     /// The node itself answers.
     Host,
+    /// It isn't touched: it goes where the node's routes say, and nobody is there.
+    Away,
 }
 
 impl Table {
@@ -175,6 +177,7 @@ impl Answer {
             ["refused"] => return Ok(Self::Refused),
             ["dropped"] => return Ok(Self::Dropped),
             ["host"] => return Ok(Self::Host),
+            ["away"] => return Ok(Self::Away),
             [servers @ .., "kept"] => (servers, Some(Source::Kept)),
             [servers @ .., "rewritten"] => (servers, Some(Source::Rewritten)),
             servers => (servers, None),
@@ -203,6 +206,7 @@ impl fmt::Display for Answer {
             Self::Refused => f.write_str("refused"),
             Self::Dropped => f.write_str("dropped"),
             Self::Host => f.write_str("host"),
+            Self::Away => f.write_str("away"),
             Self::From(servers, source) => {
                 f.write_str(&servers.iter().map(String::as_str).collect::<Vec<_>>().join(" "))?;
                 match source {

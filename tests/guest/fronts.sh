@@ -111,7 +111,34 @@ for dataplane in ipvs nftables; do
   check_equal "$dataplane: without it it is served again" "pod1=2 pod2=2" \
     "$(within "$soon" output_of "$(declare -f split hit); split client 192.0.2.110:80 --count 4" "pod1=2 pod2=2"; split client 192.0.2.110:80 --count 4)"
 
-  # UDP flows of a server that left go elsewhere; those to other hosts are none of weir's business.
+  # Whatever bits others set in packets' marks, pods and clients are told apart.
+  nft -f - <<'RULES'
+table inet marks {
+  chain in { type filter hook prerouting priority -150; meta mark set meta mark | 0x40000000; }
+  chain out { type route hook output priority -150; meta mark set meta mark | 0x40000000; }
+}
+RULES
+  web "10.1.0.11 10.1.0.12" "externalTrafficPolicy: Local"
+  check "$dataplane: with foreign marks: a client's source is kept" within "$soon" output_of \
+    "$(declare -f hit); hit client 10.2.0.1:30080 --count 4 | awk '\$1 == \"source\" {print \$2}'" 10.2.0.2
+  check_equal "$dataplane: with foreign marks: pods are served" "pod1=2 pod2=2" "$(split pod2 10.2.0.1:30080 --count 4)"
+  check_equal "$dataplane: with foreign marks: the node is served" "pod1=2 pod2=2" "$(split - 192.0.2.10:80 --count 4)"
+  nft delete table inet marks
+  web "10.1.0.11 10.1.0.12"
+  check "$dataplane: sources are rewritten again" within "$soon" output_of \
+    "$(declare -f hit); hit client 10.2.0.1:30080 --count 4 | awk '\$1 == \"source\" {print \$2}' | grep -c 10.2.0.2 || true" 0
+
+  # UDP flows of a server that left go elsewhere; those to other hosts are none of weir's business, also
+  # where they go to a port of the same number.
+  background /tmp/far weir-traffic --netns other serve --listen udp/10.4.0.2:30080 --name far --ready-file /tmp/far-ready
+  far=$started
+  within "$soon" test -e /tmp/far-ready
+  rm -f /tmp/far-ready
+  # So that it doesn't run out by itself.
+  sysctl -qw net.netfilter.nf_conntrack_udp_timeout=300 net.netfilter.nf_conntrack_udp_timeout_stream=300
+  flow_far() { conntrack -L -p udp -d 10.4.0.2 2>/dev/null | grep -c 'dport=30080'; }
+  check_equal "$dataplane: a flow to another host" "far=1" "$(split client 10.4.0.2:30080 --protocol udp)"
+  check_equal "$dataplane: connection tracking knows it" 1 "$(flow_far)"
   for to in 10.2.0.1:30080 192.0.2.10:80; do
     background /tmp/udp weir-traffic --netns client hit "$to" --protocol udp --same-port --count 200 --pause 50 --timeout 500
     udp=$started
@@ -123,6 +150,9 @@ for dataplane in ipvs nftables; do
     web "10.1.0.11 10.1.0.12"
     check "$dataplane: both serve again" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --count 4" "pod1=2 pod2=2"
   done
+
+  check_equal "$dataplane: the flow to another host is still known" 1 "$(flow_far)"
+  stop "$far" 2>/dev/null
 
   # Whoever may come to the load balancer may change.
   web "10.1.0.11 10.1.0.12" "loadBalancerSourceRanges: [10.9.0.0/16, 10.2.0.0/24]"

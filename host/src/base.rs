@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use weir_core::compile::{Here, WaysOut};
 use weir_core::model::Model;
-use weir_core::node_ports::is_for_services;
 use weir_core::state::{Base, Echo, Pods};
 
 use crate::config::{Config, DetectLocalMode, IcmpEcho};
@@ -55,17 +54,17 @@ fn pods(config: &Config, model: &Model) -> Pods {
 pub struct Around {
     /// Whether there are default routes.
     pub ways_out: WaysOut,
-    /// Addresses on interfaces, each with its interface's name.
+    /// Addresses on interfaces, each with its interface's name; without those of devices that hold
+    /// services' addresses.
     pub held: Vec<(String, IpAddr)>,
 }
 
 impl Around {
-    /// Addresses that are the node's own: not what holds services' addresses, nor link-local ones,
-    /// which each interface has.
+    /// Addresses that are the node's own: not link-local ones, which each interface has.
     fn own(&self) -> impl Iterator<Item = (IpAddr, String)> {
         let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let held = self.held.iter().filter(|(name, _)| !is_for_services(name));
-        held.filter(move |(_, ip)| !link_local(ip)).map(|(name, ip)| (*ip, name.clone()))
+        let held = self.held.iter().filter(move |(_, ip)| !link_local(ip));
+        held.map(|(name, ip)| (*ip, name.clone()))
     }
 }
 

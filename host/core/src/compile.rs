@@ -6,10 +6,10 @@ mod ipvs;
 mod nftables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::decision::{Dataplane, Decision};
-use crate::eligible::{Candidate, Eligible, candidates, eligible};
+use crate::eligible::{Candidate, by_family, candidates};
 use crate::ledger::Wanted;
 use crate::model::{Model, Service, ServicePort};
 use crate::net::{Family, Port, Protocol};
@@ -61,10 +61,6 @@ impl OfPort<'_> {
         all
     }
 
-    fn eligible(&self, address: IpAddr) -> Eligible {
-        eligible(self.model, &self.candidates, Family::of(address))
-    }
-
     /// UDP has no end: flows to endpoints that serve no longer are to be ended.
     fn keep_flows(&self, key: VirtualKey, wanted: &mut Wanted) {
         if self.port.protocol == Protocol::Udp {
@@ -97,9 +93,10 @@ pub fn compile(
         };
         let candidates = candidates(model, service, port);
         let of = OfPort { model, here, service, port, decision, candidates };
+        let [v4, v6] = by_family(model, &of.candidates);
         for front in of.fronts() {
-            let eligible = of.eligible(front.key.address);
-            let taken = front.taken(service, &eligible);
+            let eligible = if front.key.address.is_ipv4() { &v4 } else { &v6 };
+            let taken = front.taken(service, eligible);
             match decision.dataplane.value {
                 Dataplane::Ipvs => ipvs::compile(&of, &front, &taken, &mut wanted),
                 Dataplane::Nftables => nftables::compile(&of, &front, &taken, &mut wanted),

@@ -89,17 +89,18 @@ pub fn eligible(model: &Model, candidates: &[Candidate<'_>], family: Family) -> 
     Eligible { cluster, local, anywhere: !ready.is_empty() || !ending.is_empty() }
 }
 
+/// Those of both families, IPv4 first.
+#[must_use]
+pub fn by_family(model: &Model, candidates: &[Candidate<'_>]) -> [Eligible; 2] {
+    [Family::V4, Family::V6].map(|family| eligible(model, candidates, family))
+}
+
 /// The sets of candidates, of both families, that share some of the service's traffic: each has to have
 /// somebody to take it.
 #[must_use]
-pub fn in_use(
-    model: &Model,
-    service: &Service,
-    candidates: &[Candidate<'_>],
-) -> BTreeSet<BTreeSet<SocketAddr>> {
+pub fn in_use(service: &Service, by_family: &[Eligible; 2]) -> BTreeSet<BTreeSet<SocketAddr>> {
     let mut sets = BTreeSet::new();
-    for family in [Family::V4, Family::V6] {
-        let eligible = eligible(model, candidates, family);
+    for eligible in by_family {
         let mut used = vec![eligible.under(service.internal_policy)];
         if service.is_reachable_from_outside() {
             used.extend([eligible.cluster.as_slice(), eligible.under(service.external_policy)]);
@@ -113,15 +114,10 @@ pub fn in_use(
 /// Whether pods and this node have other endpoints than everybody else where a service is reached from
 /// outside.
 #[must_use]
-pub fn splits(model: &Model, service: &Service, candidates: &[Candidate<'_>]) -> bool {
+pub fn splits(service: &Service, by_family: &[Eligible; 2]) -> bool {
     let local = service.external_policy == TrafficPolicy::Local;
-    local && service.is_reachable_from_outside() && {
-        let mut families = [Family::V4, Family::V6].into_iter();
-        families.any(|family| {
-            let eligible = eligible(model, candidates, family);
-            eligible.cluster != eligible.local
-        })
-    }
+    let differs = || by_family.iter().any(|eligible| eligible.cluster != eligible.local);
+    local && service.is_reachable_from_outside() && differs()
 }
 
 /// Terminating but still serving: takes traffic when nobody else can (KEP-1669).

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use crate::eligible::candidates;
 use crate::model::{Model, Service, ServiceType, TrafficPolicy};
 use crate::net::{ObjectName, Port};
+use crate::rank::Rank;
 
 /// What is told at one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +42,13 @@ impl fmt::Display for PortConflict {
     }
 }
 
-/// Older first; of one age, and of unknown age, by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Claimant {
-    created: i64,
-    service: ObjectName,
-}
-
 /// The health-check ports of all services. The cost of a change is that of the services it touched.
 #[derive(Clone, Debug, Default)]
 pub struct HealthChecks {
     /// Who wants a port, each with the number of its local endpoints.
-    ports: BTreeMap<Port, BTreeMap<Claimant, usize>>,
+    ports: BTreeMap<Port, BTreeMap<Rank, usize>>,
     /// The port and the claim of a service.
-    claims: BTreeMap<ObjectName, (Port, Claimant)>,
+    claims: BTreeMap<ObjectName, (Port, Rank)>,
 }
 
 impl HealthChecks {
@@ -64,8 +58,7 @@ impl HealthChecks {
         let service = model.service(name).filter(|_| ours);
         let wanted = service.and_then(|it| Some((it, port_of(it)?)));
         let Some((service, port)) = wanted else { return self.drop_claim(name) };
-        let created = service.created.unwrap_or(i64::MAX);
-        let claim = (port, Claimant { created, service: name.clone() });
+        let claim = (port, Rank::of(name, service.created));
         let endpoints = local_endpoints(model, service);
         if self.claims.get(name) != Some(&claim) {
             self.drop_claim(name);
@@ -94,8 +87,8 @@ impl HealthChecks {
     /// What is told at each port.
     #[must_use]
     pub fn ports(&self) -> BTreeMap<Port, HealthCheck> {
-        let first = |(port, claimants): (&Port, &BTreeMap<Claimant, usize>)| {
-            let (Claimant { service, .. }, endpoints) = claimants.first_key_value()?;
+        let first = |(port, claimants): (&Port, &BTreeMap<Rank, usize>)| {
+            let (Rank { service, .. }, endpoints) = claimants.first_key_value()?;
             Some((*port, HealthCheck { service: service.clone(), local_endpoints: *endpoints }))
         };
         self.ports.iter().filter_map(first).collect()
@@ -104,7 +97,7 @@ impl HealthChecks {
     /// Who doesn't get the port that it wants.
     #[must_use]
     pub fn conflicts(&self) -> BTreeSet<PortConflict> {
-        let of_port = |(port, claimants): (&Port, &BTreeMap<Claimant, usize>)| {
+        let of_port = |(port, claimants): (&Port, &BTreeMap<Rank, usize>)| {
             let mut names = claimants.keys().map(|it| it.service.clone());
             let (port, winner) = (*port, names.next());
             let losers = winner.into_iter().flat_map(move |winner| {

@@ -15,14 +15,8 @@ use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
 use crate::net::ObjectName;
 use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
+use crate::rank::Rank;
 use crate::state::{Base, Chain, Element, KernelState, Key, Nat, OffloadClass, VirtualKey};
-
-/// A service in the order in which it has a claim: by creation time, then by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    created: i64,
-    service: ObjectName,
-}
 
 #[derive(Clone, Debug)]
 struct Claim {
@@ -150,7 +144,7 @@ impl Ledger {
         }
         if !wanted.state.is_empty() {
             self.note_stray(&kept, &wanted);
-            let rank = Rank { created: created.unwrap_or(i64::MAX), service: service.clone() };
+            let rank = Rank::of(service, created);
             for key in wanted.state.keys() {
                 self.holders.entry(key).or_default().insert(rank.clone());
                 touched.insert(key);

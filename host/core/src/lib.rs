@@ -24,6 +24,7 @@ pub mod node_ports;
 pub mod offload;
 pub mod plan;
 pub mod ranges;
+mod rank;
 pub mod seen;
 pub mod sight;
 pub mod slots;

@@ -229,7 +229,7 @@ impl fmt::Display for Operation {
             Self::AddChain(chain) => write!(f, "add chain {chain}"),
             Self::SetNat { key, to, .. } => write!(f, "set nat {key} {to}"),
             Self::RenewFlowtable { .. } => f.write_str("renew flowtable"),
-            Self::RemoveNat { key, to, .. } if *to == Nat::default() => {
+            Self::RemoveNat { key, to, .. } if to.is_empty() => {
                 write!(f, "remove nat {key}")
             }
             Self::RemoveNat { key, to, .. } => write!(f, "remove nat {key} but for {to}"),

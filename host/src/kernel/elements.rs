@@ -312,7 +312,7 @@ fn edits(sets: &Sets, operation: &Operation, lost: &Lost) -> Vec<Edit> {
             let fresh = nat(sets, *key, to, from, When::Added);
             gone.into_iter().chain(fresh).collect()
         }
-        Operation::RemoveNat { key, from, to } if *to == Nat::default() => {
+        Operation::RemoveNat { key, from, to } if to.is_empty() => {
             nat(sets, *key, from, to, When::Removed)
         }
         Operation::RemoveNat { key, from, to } => {

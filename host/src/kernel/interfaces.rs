@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use weir_core::compile::WaysOut;
 use weir_core::interfaces::{ELSEWHERE, PARENT, PEER, looks_like_pod};
+use weir_core::node_ports::is_for_services;
 use weir_core::view::{Attributes, Interface};
 use weir_link::{Address, DEFAULT_TIMEOUT, Error, Family, Link, LinkIndex, Links, NodeView};
 
@@ -46,7 +47,9 @@ fn ways_out(view: &NodeView) -> WaysOut {
 /// What services depend on.
 #[must_use]
 pub fn around(view: &NodeView) -> Around {
-    let held = held(view).map(|(name, ip)| (name.to_owned(), ip));
+    // Thousands of services' addresses may be on such a device: they are none of the node's.
+    let held = held(view).filter(|(name, _)| !is_for_services(name));
+    let held = held.map(|(name, ip)| (name.to_owned(), ip));
     Around { ways_out: ways_out(view), held: held.collect() }
 }
 

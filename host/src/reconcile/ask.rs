@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use weir_core::compile::{Here, PortKey, fronts};
 use weir_core::decision::{Asked, decide};
-use weir_core::eligible::{candidates, in_use, splits};
+use weir_core::eligible::{by_family, candidates, in_use, splits};
 use weir_core::kernel::Kernel;
 use weir_core::model::{Model, Service, ServicePort};
 use weir_core::sight::{Beside, in_force, view_of};
@@ -28,12 +28,13 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
 
     fn asked<'a>(&'a self, service: &Service, port: &ServicePort) -> Asked<'a> {
         let candidates = candidates(&self.model, service, port);
+        let by_family = by_family(&self.model, &candidates);
         Asked {
             protocol: port.protocol,
             endpoints: candidates.iter().map(|c| c.to).collect(),
-            in_use: in_use(&self.model, service, &candidates),
+            in_use: in_use(service, &by_family),
             unserved: unserved(&self.model, &self.here, service),
-            splits: splits(&self.model, service, &candidates),
+            splits: splits(service, &by_family),
             affinity_seconds: service.affinity_seconds,
             kernel: &self.abilities,
             dataplane: self.defaults.dataplane,

@@ -19,7 +19,7 @@ pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted:
         wanted.state.elements.insert(Element::Vip(key.address));
     }
     let beside = Nat { offload: None, ..nftables::beside(of, front, taken, wanted) };
-    if beside != Nat::default() {
+    if !beside.is_empty() {
         wanted.state.chains.extend(beside.chains());
         wanted.state.nats.insert(key, beside);
     }

@@ -28,7 +28,7 @@ pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted:
         nat.memory = memory(of.decision, key);
     }
     nat.main = main;
-    if nat != Nat::default() {
+    if !nat.is_empty() {
         wanted.state.chains.extend(nat.chains());
         wanted.state.nats.insert(key, nat);
     }

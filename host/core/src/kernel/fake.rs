@@ -8,7 +8,7 @@ use super::{
 };
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::plan::{Operation, Plan, Stage};
-use crate::state::{Balance, Chain, KernelState, Nat, Virtual, VirtualKey};
+use crate::state::{Balance, Chain, KernelState, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
@@ -120,7 +120,7 @@ fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {
         }
         Operation::RemoveNat { key, to, .. } => {
             let was = state.nats.remove(key).is_some();
-            if *to != Nat::default() {
+            if !to.is_empty() {
                 state.nats.insert(*key, to.clone());
             }
             found(was)

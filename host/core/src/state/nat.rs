@@ -231,6 +231,12 @@ impl Leg {
 }
 
 impl Nat {
+    /// Whether nftables does nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether nftables balances what comes to the service port; else IPVS does, or nobody.
     #[must_use]
     pub fn carries(&self) -> bool {

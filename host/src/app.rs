@@ -2,6 +2,7 @@
 
 mod ends;
 mod news;
+mod source;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,11 +23,11 @@ use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors, timeouts, words};
 use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
-use crate::watch::manifests::{Settings, watch_directory};
 use crate::{admin, http};
 
 use ends::{Signals, Watched, stopped_or_ended};
 use news::{forward, watch_kernel};
+pub use source::{Source, source};
 
 /// Serves the node until SIGTERM or SIGINT.
 ///
@@ -38,12 +39,7 @@ pub fn run(config: &Config) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // First of all: a signal that nobody listens for would kill the daemon half-way.
     let mut signals = Signals::listen(&runtime)?;
-    let Some(manifests) = config.manifests.clone() else {
-        bail!(
-            "no source of services: give a folder of manifests with --manifests DIR or `manifests:` \
-             in the configuration"
-        );
-    };
+    let source = source(config)?;
     let _lock = Lock::take(&config.paths.run_dir)?;
     let (commands, inbox) = mpsc::channel();
     let shared = Shared::new(config.sync.sync_period.get());
@@ -51,8 +47,7 @@ pub fn run(config: &Config) -> Result<()> {
     runtime.spawn(http::checks(shared.clone()));
     admin::listen(&config.paths.run_dir, commands.clone())
         .context("listen for weir status and others")?;
-    let settings = Settings { rescan: config.sync.refresh_period.get(), ..Settings::default() };
-    let (source, events) = watch_directory(&manifests, settings).context("read the manifests")?;
+    let (events, rescan) = source.open(config, &runtime, Arc::clone(&shared.metrics.api))?;
     let _files = watch_files(config.policies.iter().map(|it| it.file.as_path()), &commands)
         .inspect_err(
             |error| tracing::warn!(%error, "policies' files are looked at on the sync period only"),
@@ -62,7 +57,7 @@ pub fn run(config: &Config) -> Result<()> {
     let (config, ready) = (config.clone(), Arc::new(AtomicBool::new(false)));
     let is_ready = Arc::clone(&ready);
     let reconcile = Watched::spawn("reconcile", move || {
-        let drive = prepare(&config, shared, Box::new(move || source.rescan()))?;
+        let drive = prepare(&config, shared, rescan)?;
         is_ready.store(true, Ordering::Release);
         drive.run(&inbox);
         Ok(())

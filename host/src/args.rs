@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::{
     Dataplane, Label, LogFormat, LogLevel, NodeName, Overrides, Packets, Policy, PolicySettings,
-    packets,
+    ServerUrl, packets,
 };
 
 pub use crate::policy_cmd::PolicyArgs;
@@ -53,7 +53,14 @@ pub struct SourceArgs {
     /// Configuration file: a WeirConfiguration, or kube-proxy's KubeProxyConfiguration
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too)
+    /// Kubeconfig of the API server to read objects from [default: the pod's ServiceAccount]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Base URL of an API server, in place of the kubeconfig's; may be given several times, and the
+    /// next is asked where one fails
+    #[arg(long = "api-server", value_name = "URL")]
+    pub api_servers: Vec<ServerUrl>,
+    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too), in place of an API server
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub manifests: Option<PathBuf>,
     /// Name of the Node object to serve [default: the host's name]
@@ -78,7 +85,8 @@ impl SourceArgs {
     /// # Errors
     /// They name none, and settings that the running daemon would not heed.
     pub fn is_offline(&self) -> Result<bool, NoSource> {
-        if self.config.is_some() || self.manifests.is_some() {
+        let servers = self.kubeconfig.is_some() || !self.api_servers.is_empty();
+        if self.config.is_some() || self.manifests.is_some() || servers {
             return Ok(true);
         }
         // In a pod the environment names the node of every command.
@@ -100,7 +108,7 @@ impl SourceArgs {
 /// A setting for which there is nothing to apply it to.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0} changes nothing in the running daemon: give --config FILE or --manifests DIR as well to work \
+    "{0} changes nothing in the running daemon: give --config FILE, --manifests DIR or --kubeconfig FILE as well to work \
      it out without the daemon, or leave it out to ask the daemon"
 )]
 pub struct NoSource(&'static str);
@@ -385,6 +393,8 @@ impl GlobalArgs {
     pub fn overrides(&self, source: &SourceArgs) -> Overrides {
         Overrides {
             node_name: source.node_name.clone(),
+            kubeconfig: source.kubeconfig.clone(),
+            api_servers: source.api_servers.clone(),
             manifests: source.manifests.clone(),
             dataplane: source.dataplane,
             fastpath_packet_threshold: source.fastpath_packet_threshold,

@@ -25,6 +25,7 @@ mod paths;
 mod period;
 mod policies;
 mod reference;
+mod server_url;
 mod service_cidrs;
 mod text;
 mod write;
@@ -54,6 +55,7 @@ pub use policies::{
     EndpointFuel, Fuel, LogLines, LogSize, Memory, Policy, PolicyLimits, PolicySettings, ResultSize,
 };
 pub use reference::{reference, schema};
+pub use server_url::ServerUrl;
 pub use text::{Cidr, InterfaceName, Label, ListenAddress, NodeName, NotAllowed};
 pub use write::{NotWritten, to_yaml, write_to};
 
@@ -86,8 +88,17 @@ pub struct Config {
     /// Name of the Node object that this daemon serves; without it, the host's name in lower case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<NodeName>,
-    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too) that objects are read from.
-    /// A relative path starts at the folder of the configuration file.
+    /// File that says which API server objects are read from, and as whom. A relative path starts at
+    /// the folder of the configuration file. Without it, and without `manifests`, the ServiceAccount
+    /// of the pod is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Base URLs of the cluster's API servers, in place of the one in `kubeconfig`; the first is
+    /// asked until it fails, then the next. A pod that uses its ServiceAccount needs them: the address
+    /// of the Service `kubernetes` is one that weir itself has to make work.
+    pub api_servers: Vec<ServerUrl>,
+    /// Folder of Kubernetes manifests (YAML or JSON, sub-folders too) that objects are read from, in
+    /// place of an API server. A relative path starts at the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifests: Option<PathBuf>,
     /// Serves only Services whose label `service.kubernetes.io/service-proxy-name` says this;
@@ -141,6 +152,7 @@ impl Config {
     /// What concerns more than one field, or can't be said by a type.
     fn check(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
+        self.check_source(&mut problems);
         policies::check(&self.policies, &mut problems);
         service_cidrs::check(&self.service_cidrs, &self.masquerade, &mut problems);
         self.node_port_addresses.check(&mut problems);
@@ -151,6 +163,18 @@ impl Config {
         listen::check(&self.health, &self.metrics, &mut problems);
         self.paths.check(&mut problems);
         problems
+    }
+
+    fn check_source(&self, problems: &mut Vec<Problem>) {
+        let beside = match (&self.kubeconfig, self.api_servers.as_slice()) {
+            (Some(_), _) => "kubeconfig",
+            (None, [_, ..]) => "apiServers",
+            (None, []) => return,
+        };
+        if self.manifests.is_some() {
+            let text = format!("can't be used beside `{beside}`: objects are read from one source");
+            problems.push(Problem::new("manifests", text));
+        }
     }
 
     /// The node's name: as configured, else the host's name in lower case, as kube-proxy does.

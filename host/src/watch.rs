@@ -1,14 +1,18 @@
 //! Where Kubernetes objects come in: every source ends in the [`Change`]s of the model.
 //!
 //! Kubernetes words end in this room. [`convert`] is pure and serves every source; [`manifests`]
-//! is the source that reads a directory.
+//! is the source that reads a directory, [`api`] the one that follows an API server.
 
 use weir_core::model::Change;
 
+pub mod api;
 pub mod convert;
 pub mod key;
+pub mod kinds;
 pub mod manifests;
 pub mod problem;
+
+mod typed;
 
 pub use key::Key;
 pub use problem::{Problem, Report};

@@ -17,7 +17,7 @@ struct Room {
     why: &'static str,
 }
 
-const ROOMS: [Room; 10] = [
+const ROOMS: [Room; 11] = [
     Room {
         of: "weir-core",
         sees: &[],
@@ -42,11 +42,13 @@ const ROOMS: [Room; 10] = [
         sees: &["weir-policy"],
         why: "a policy is a guest: it sees the SDK only",
     },
+    Room { of: "weir-apiserver", sees: &[], why: "it serves JSON to whoever asks" },
     Room { of: "weir-vm", sees: &[], why: "the harness boots any kernel for anybody" },
     Room {
         of: "weir",
         sees: &[
             "ipvs-rs",
+            "weir-apiserver",
             "weir-conntrack",
             "weir-core",
             "weir-link",
@@ -54,7 +56,7 @@ const ROOMS: [Room; 10] = [
             "weir-policy-host",
             "weir-traffic",
         ],
-        why: "the daemon talks to policies through the sandbox only; its tests know the clients",
+        why: "the daemon talks to policies through the sandbox only; its tests know clients and servers",
     },
 ];
 

@@ -127,7 +127,7 @@ fn alone(path: &str) -> String {
     let mut file = serde_json::json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "clusterCIDR": "10.0.0.0/8", "iptables": {}, "ipvs": {}, "nftables": {},
-        "logging": {}, "detectLocal": {}, "conntrack": {},
+        "logging": {}, "detectLocal": {}, "conntrack": {}, "clientConnection": {},
     });
     let section = path.split('.').next().unwrap();
     if ["ipvs", "nftables"].contains(&section) {

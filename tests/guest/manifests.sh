@@ -96,7 +96,7 @@ check "SIGHUP: all is looked at, and as before" within "$soon" is_right
 check "SIGHUP: the folder is back, mended" mended
 check_equal "SIGHUP: the drift is counted" $((drift + 1)) "$(counted weir_drift_objects_total)"
 check "the daemon goes on" kill -0 "$weir"
-check "it is all told in the log" grep -q "an object is not as it should be" "$weir_log"
+check "it is all told in the log" grep -q "is not as it should be" "$weir_log"
 stop "$weir"
 weir run --manifests /nowhere --node-name guest >/tmp/nowhere 2>&1
 check_equal "a folder that isn't there is refused at the start" 1 $?

@@ -9,6 +9,7 @@ use super::fault::{ConfigError, ConfigErrors, FieldPath, Notice, Problem, Step};
 use super::log::{LogFormat, LogLevel};
 use super::offload::Packets;
 use super::policies::Policy;
+use super::server_url::ServerUrl;
 use super::text::NodeName;
 use super::yaml::{self, Node, Value};
 use super::{API_VERSION, Config, Dataplane, KIND, kubeproxy};
@@ -18,7 +19,11 @@ use super::{API_VERSION, Config, Dataplane, KIND, kubeproxy};
 pub struct Overrides {
     /// `--node-name`.
     pub node_name: Option<NodeName>,
-    /// `--manifests`.
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--api-server`, in order; if there is any, the file's list isn't used.
+    pub api_servers: Vec<ServerUrl>,
+    /// `--manifests`; it takes the place of the file's API servers too, as those flags do of its folder.
     pub manifests: Option<PathBuf>,
     /// `--dataplane`.
     pub dataplane: Option<Dataplane>,
@@ -35,13 +40,31 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// A flag that names a source replaces the file's, whichever that was.
+    fn apply_source(&self, config: &mut Config) {
+        let names_servers = self.kubeconfig.is_some() || !self.api_servers.is_empty();
+        if let Some(folder) = &self.manifests {
+            config.manifests = Some(folder.clone());
+            if !names_servers {
+                (config.kubeconfig, config.api_servers) = (None, Vec::new());
+            }
+        } else if names_servers {
+            config.manifests = None;
+        }
+        if let Some(file) = &self.kubeconfig {
+            config.kubeconfig = Some(file.clone());
+            config.api_servers = Vec::new();
+        }
+        if !self.api_servers.is_empty() {
+            config.api_servers.clone_from(&self.api_servers);
+        }
+    }
+
     fn apply(&self, config: &mut Config) {
         if let Some(name) = &self.node_name {
             config.node_name = Some(name.clone());
         }
-        if let Some(folder) = &self.manifests {
-            config.manifests = Some(folder.clone());
-        }
+        self.apply_source(config);
         config.dataplane = self.dataplane.unwrap_or(config.dataplane);
         let threshold = &mut config.offload.after_packets;
         *threshold = self.fastpath_packet_threshold.unwrap_or(*threshold);
@@ -165,8 +188,8 @@ fn document_kind(root: &mut Node) -> Result<Kind, (Option<u64>, String)> {
 /// Lets relative paths start at the configuration file's folder.
 fn anchor(config: &mut Config, folder: Option<&Path>) {
     let Some(folder) = folder else { return };
-    if let Some(manifests) = &mut config.manifests {
-        *manifests = folder.join(&*manifests);
+    for path in [&mut config.manifests, &mut config.kubeconfig].into_iter().flatten() {
+        *path = folder.join(&*path);
     }
     for policy in config.policies.iter_mut().filter(|p| !p.file.as_os_str().is_empty()) {
         policy.file = folder.join(&policy.file);

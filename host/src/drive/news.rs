@@ -50,7 +50,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     fn take_report(&mut self, report: &watch::Report) {
         for problem in &report.appeared {
-            tracing::warn!(%problem, "an object is not as it should be");
+            tracing::warn!(%problem, "an object, or its source, is not as it should be");
             self.problems.insert(problem.to_string(), ());
         }
         for problem in &report.mended {

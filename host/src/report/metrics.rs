@@ -1,6 +1,7 @@
 //! Metrics in the Prometheus text format. Names that kube-proxy has are kept where the meaning is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::encoding::text::encode;
@@ -15,6 +16,7 @@ use weir_core::kernel::Kernel;
 use weir_policy_host::PolicyStats;
 
 use crate::reconcile::{Policies, Reconciler};
+use crate::watch::api::Counts;
 
 /// An operation's kind and what became of it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -109,6 +111,8 @@ pub struct DataplaneLabels {
 /// All metrics.
 pub struct Metrics {
     registry: Registry,
+    /// What is counted of API servers.
+    pub api: Arc<Counts>,
     /// How long a sync took.
     pub sync_duration: Histogram,
     /// When the last sync ended, seconds since 1970.
@@ -173,6 +177,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             registry: Registry::default(),
+            api: Arc::default(),
             // 1 ms to 16 s, kube-proxy's buckets.
             sync_duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             sync_last: Gauge::default(),
@@ -227,6 +232,7 @@ impl Metrics {
         proxy.register_with_unit(name, text, Unit::Seconds, self.queued_last.clone());
         proxy.register("proxy_healthz", "Answers of /healthz by status", self.healthz.clone());
         proxy.register("proxy_livez", "Answers of /livez by status", self.livez.clone());
+        self.api.register(&mut all);
         let weir = all.sub_registry_with_prefix("weir");
         weir.register("plan_operations", "Operations sent to the kernel", self.operations.clone());
         weir.register(

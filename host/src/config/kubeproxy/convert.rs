@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 use super::types::{DetectLocalMode, File, LogFormat, Mode};
 use crate::config::decode::Fault;
@@ -30,6 +31,7 @@ impl<'a> Conversion<'a> {
         let mut config = Config {
             node_name: self.node_name(&file.hostname_override),
             dataplane: self.dataplane(file.mode),
+            kubeconfig: kubeconfig(&file.client_connection.kubeconfig),
             ..Config::default()
         };
         config.node_port_addresses = self.node_port_addresses(file);
@@ -279,6 +281,11 @@ impl<'a> Conversion<'a> {
         }
         written.parse().map_err(|error| self.fault(field, &error)).ok()
     }
+}
+
+/// kube-proxy takes an empty path for the pod's ServiceAccount.
+fn kubeconfig(written: &str) -> Option<PathBuf> {
+    (!written.is_empty()).then(|| written.into())
 }
 
 /// Go's zero means the default.

@@ -143,12 +143,6 @@ pub const DIFFERENCES: &[Difference] = &[
          after twice the sync period; kube-proxy stays healthy until one succeeded. `/proxyMode` and \
          `/configz` aren't served.",
     ),
-    differs(
-        "Ranges of services",
-        ALL,
-        "kube-proxy reads ServiceCIDR objects; here they come from the manifests, or from \
-         `serviceCIDRs`, for which its file has no field.",
-    ),
 ];
 
 /// What differs for those who come from a mode.

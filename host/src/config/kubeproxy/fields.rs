@@ -36,15 +36,20 @@ const fn not_yet(path: &'static str, why: &'static str) -> Field {
 }
 
 const NO_MARK: &str = "weir masquerades by the original destination and marks no packet";
-const NO_API: &str =
-    "objects are read from a manifest directory, not from an API server: set `manifests`";
+const JSON: &str = "objects are read as JSON";
+const OWN_PACE: &str =
+    "weir lists and watches five kinds of objects, and writes nothing but Events";
 const WINDOWS: &str = "it is for Windows";
 const KLOG: &str = "it belongs to kube-proxy's own log writer";
 
 /// Every field, in the order of the upstream type.
 pub const FIELDS: &[Field] = &[
     ignored("featureGates", "the gates switch parts of kube-proxy's own code; weir has none"),
-    not_yet("clientConnection", NO_API),
+    honoured("clientConnection.kubeconfig", "`kubeconfig`; empty, the pod's ServiceAccount"),
+    ignored("clientConnection.acceptContentTypes", JSON),
+    ignored("clientConnection.contentType", JSON),
+    ignored("clientConnection.qps", OWN_PACE),
+    ignored("clientConnection.burst", OWN_PACE),
     honoured("logging.format", "`log.format`"),
     ignored("logging.flushFrequency", "weir's log isn't buffered"),
     honoured("logging.verbosity", "`log.level`: up to 3 info, 4 and 5 debug, from 6 trace"),

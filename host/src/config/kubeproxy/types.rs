@@ -23,6 +23,7 @@ pub(super) const OPTIONAL: [&str; 5] = [
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct File {
+    pub(super) client_connection: ClientConnection,
     pub(super) logging: Logging,
     pub(super) hostname_override: String,
     pub(super) bind_address: String,
@@ -40,6 +41,12 @@ pub(super) struct File {
     pub(super) conntrack: Conntrack,
     pub(super) config_sync_period: Period,
     pub(super) detect_local: DetectLocal,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct ClientConnection {
+    pub(super) kubeconfig: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use serde::de::DeserializeOwned;
 use weir_core::model::Change;
 use weir_core::net::ObjectName;
 
-use super::de;
 use super::parsed::{Found, Parsed};
 use super::tree::{Node, Tree};
-use crate::watch::convert::{self, Converted, ServiceCidrObject, Verdict};
+use crate::watch::convert::{ServiceCidrObject, Verdict};
 use crate::watch::key::Key;
+use crate::watch::kinds::Kind;
 use crate::watch::problem::Problem;
+use crate::watch::typed;
 
 /// Where a document stands.
 pub(super) struct Origin<'a> {
@@ -32,7 +32,7 @@ pub(super) fn read_document(tree: &Tree, origin: &Origin<'_>, parsed: &mut Parse
 
 /// A kind that weir reads.
 #[derive(Clone, Copy)]
-enum Kind {
+enum Object {
     Service,
     Slice,
     Namespace,
@@ -42,7 +42,7 @@ enum Kind {
 
 /// What `apiVersion` and `kind` stand for.
 enum Meaning {
-    Object(Kind),
+    Object(Object),
     ListOf(Option<(&'static str, &'static str)>),
     Outdated(&'static str),
     Foreign,
@@ -54,11 +54,11 @@ const NETWORKING_BETA: &str = "networking.k8s.io/v1beta1";
 
 fn meaning(api_version: &str, kind: &str) -> Meaning {
     match (api_version, kind) {
-        ("v1", "Service") => Meaning::Object(Kind::Service),
-        ("v1", "Namespace") => Meaning::Object(Kind::Namespace),
-        ("v1", "Node") => Meaning::Object(Kind::Node),
-        (DISCOVERY, "EndpointSlice") => Meaning::Object(Kind::Slice),
-        (NETWORKING | NETWORKING_BETA, "ServiceCIDR") => Meaning::Object(Kind::ServiceCidr),
+        ("v1", "Service") => Meaning::Object(Object::Service),
+        ("v1", "Namespace") => Meaning::Object(Object::Namespace),
+        ("v1", "Node") => Meaning::Object(Object::Node),
+        (DISCOVERY, "EndpointSlice") => Meaning::Object(Object::Slice),
+        (NETWORKING | NETWORKING_BETA, "ServiceCIDR") => Meaning::Object(Object::ServiceCidr),
         ("v1", "List") => Meaning::ListOf(None),
         ("v1", "ServiceList") => Meaning::ListOf(Some(("v1", "Service"))),
         ("v1", "NamespaceList") => Meaning::ListOf(Some(("v1", "Namespace"))),
@@ -110,23 +110,13 @@ impl Item<'_> {
         }
     }
 
-    fn object(&self, parsed: &mut Parsed, object: Kind, kind: &str) {
+    fn object(&self, parsed: &mut Parsed, object: Object, kind: &str) {
         match object {
-            Kind::Service => self.typed(parsed, kind, |object: Service| {
-                convert::service(object).map(|object| Change::Service(Box::new(object)))
-            }),
-            Kind::Slice => self.typed(parsed, kind, |object: EndpointSlice| {
-                convert::slice(object).map(|object| Change::Slice(Box::new(object)))
-            }),
-            Kind::Namespace => self.typed(parsed, kind, |object: Namespace| {
-                convert::namespace(object).map(|object| Change::Namespace(Box::new(object)))
-            }),
-            Kind::Node => self.typed(parsed, kind, |object: ApiNode| {
-                convert::node(object).map(|object| Change::Node(Box::new(object)))
-            }),
-            Kind::ServiceCidr => self.typed(parsed, kind, |object: ServiceCidrObject| {
-                convert::service_cidr(object).map(|object| Change::ServiceCidr(Box::new(object)))
-            }),
+            Object::Service => self.typed::<Service>(parsed, kind),
+            Object::Slice => self.typed::<EndpointSlice>(parsed, kind),
+            Object::Namespace => self.typed::<Namespace>(parsed, kind),
+            Object::Node => self.typed::<ApiNode>(parsed, kind),
+            Object::ServiceCidr => self.typed::<ServiceCidrObject>(parsed, kind),
         }
     }
 
@@ -154,18 +144,14 @@ impl Item<'_> {
         *parsed.ignored.entry(format!("{version} {kind}")).or_default() += 1;
     }
 
-    fn typed<T, F>(&self, parsed: &mut Parsed, kind: &str, convert: F)
-    where
-        T: DeserializeOwned,
-        F: FnOnce(T) -> Converted<Change>,
-    {
-        let converted = match de::read::<T>(self.tree) {
+    fn typed<T: Kind>(&self, parsed: &mut Parsed, kind: &str) {
+        let converted = match typed::read::<T, _>(self.tree) {
             Ok(read) => {
                 for field in read.unknown {
                     let message = "is no field that weir knows; it has no effect";
                     parsed.problems.push(self.problem(Some(kind), &field, message));
                 }
-                convert(read.object)
+                read.object.convert()
             }
             Err(mistyped) => {
                 self.refuse(parsed, kind);

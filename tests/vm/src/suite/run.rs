@@ -27,7 +27,7 @@ const DRIVER: &str = include_str!("../../guest/suite.sh");
 /// For booting and shutting down on a busy machine, and for cleaning up after each script.
 const BOOT: Duration = Duration::from_secs(90);
 const CLEAN_UP: Duration = Duration::from_secs(15);
-/// How often a guest is booted that dies before it begins.
+/// How often a guest is booted that dies or hangs before it begins.
 const BOOTS: usize = 2;
 /// Lines of a failed script's output that are shown.
 const SHOWN: usize = 40;
@@ -179,7 +179,8 @@ impl Suite<'_> {
 
     /// Boots until every script had its turn: one that takes its guest down costs the others
     /// another boot, not their results. QEMU itself dies at a boot now and then (an assertion of its
-    /// emulated memory): before any script has begun that says nothing of what is tested.
+    /// emulated memory), or loses a timer of a processor that it emulates on a busy machine, so that
+    /// the guest hangs: before any script has begun that says nothing of what is tested.
     fn run_batch(&self, mut batch: Batch) -> Result<()> {
         let mut boots = 0;
         while !batch.scripts.is_empty() {
@@ -187,9 +188,14 @@ impl Suite<'_> {
             let outcome = self.boot(&batch, &mut listener)?;
             boots += 1;
             let began = listener.running || listener.done > 0;
-            if !began && outcome.ending == Ending::Died && boots < BOOTS {
+            let how = match outcome.ending {
+                Ending::Died => "died",
+                Ending::TimedOut => "hung",
+                _ => "",
+            };
+            if !began && !how.is_empty() && boots < BOOTS {
                 let last = outcome.console.lines().last().unwrap_or_default();
-                say(&format!("        {}: died before it began, once more: {last}", batch.series));
+                say(&format!("        {}: {how} before it began, once more: {last}", batch.series));
                 continue;
             }
             boots = 0;

@@ -29,10 +29,9 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
         run: run.iter().map(|command| command.replace("FILE", &file)).collect(),
         traffic,
     };
-    let mut sources =
-        "Set `manifests` to the folder of the cluster's objects (Services, EndpointSlices, \
-                       Nodes): kube-proxy asks the API server for them, weir reads them there."
-            .to_owned();
+    let mut sources = "Check what carries over. The API server must have an address that needs no \
+                       proxy on this node: the one in the kubeconfig, or those in `apiServers`."
+        .to_owned();
     if config.node_name.is_none() {
         sources.push_str(" The Node's name is the host's, unless `nodeName` says another.");
     }

@@ -1,0 +1,195 @@
+//! Lists and watches that go well.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+use weir_apiserver::{Fault, Resource, Settings};
+
+use crate::cluster::{Cluster, Follower, service, slice};
+
+/// Servers that stream lists, and servers that don't know how.
+async fn clusters() -> [Cluster; 2] {
+    let paged = Settings { streamed_lists: false, ..Settings::default() };
+    [Cluster::new().await, Cluster::with(paged).await]
+}
+
+#[tokio::test]
+async fn everything_is_listed_once_then_what_changes_is_told() {
+    for cluster in clusters().await {
+        let server = &cluster.server;
+        for i in 0..600 {
+            server.put(service(&format!("web-{i}"), &format!("10.96.{}.{}", i / 250, i % 250 + 1)));
+        }
+        server.put(slice("web-0-a", "web-0", &json!({})));
+        let mut follower = cluster.follow().await;
+        follower.synced().await;
+        assert_eq!(follower.services(), 600);
+        assert!(follower.has("EndpointSlice shop/web-0-a") && follower.has("Namespace shop"));
+        assert!(follower.has("Node here") && !follower.has("Node there"));
+        follower.reset();
+        server.put(service("late", "10.96.9.9"));
+        server.put(service("web-7", "10.96.9.10"));
+        assert!(server.remove(&Resource::services(), "shop", "web-8"));
+        follower.until("three changes", |it| it.told.len() + it.gone.len() == 3).await;
+        assert_eq!(follower.told(), ["Service shop/late", "Service shop/web-7"]);
+        assert_eq!(follower.gone(), ["Service shop/web-8"]);
+        assert_eq!(follower.synced, 1);
+        assert_eq!(follower.ever, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_whole_before_every_kind_is() {
+    for slow in ["nodes", "namespaces", "services"] {
+        for cluster in clusters().await {
+            let resource = Resource::new("", "v1", slow);
+            let delay = Fault::Delay(Duration::from_millis(700));
+            cluster.server.fail(None, Some(&resource), 1, delay);
+            let mut follower = cluster.follow().await;
+            follower.linger(Duration::from_millis(400)).await;
+            assert_eq!(follower.synced, 0, "{slow} are not listed yet");
+            follower.synced().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_or_is_cut_goes_on_where_it_was() {
+    for cluster in clusters().await {
+        let server = &cluster.server;
+        server.put(service("web", "10.96.0.1"));
+        let mut follower = cluster.follow().await;
+        follower.synced().await;
+        drop(server.asked());
+        for (round, cut) in [true, false, true].into_iter().enumerate() {
+            follower.reset();
+            if cut {
+                server.cut();
+            } else {
+                server.end_watches();
+            }
+            server.put(service("web", &format!("10.96.1.{}", round + 1)));
+            follower.until("the change", |it| !it.told.is_empty()).await;
+            assert_eq!(follower.told(), ["Service shop/web"]);
+        }
+        let asked = server.asked();
+        let anew = |it: &&weir_apiserver::Asked| {
+            it.verb == "list" || it.query.contains("sendInitialEvents")
+        };
+        assert_eq!(asked.iter().find(anew), None, "nothing was listed again");
+        assert!(follower.gone().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_version_too_old_is_listed_again_without_a_flap() {
+    for cluster in clusters().await {
+        let server = &cluster.server;
+        for i in 1..=300 {
+            server.put(service(&format!("web-{i}"), &format!("10.96.{}.{}", i / 250, i % 250 + 1)));
+        }
+        let mut follower = cluster.follow().await;
+        follower.synced().await;
+        follower.reset();
+        // What happens meanwhile is seen by the list alone.
+        server.fail(None, Some(&Resource::services()), 2, Fault::Close);
+        server.cut();
+        server.put(service("web-3", "10.96.8.8"));
+        server.put(service("late", "10.96.9.9"));
+        assert!(server.remove(&Resource::services(), "shop", "web-4"));
+        server.forget();
+        follower.until("three changes", |it| it.told.len() + it.gone.len() >= 3).await;
+        follower.linger(Duration::from_millis(300)).await;
+        assert_eq!(
+            follower.told().into_iter().collect::<BTreeSet<_>>(),
+            ["Service shop/late", "Service shop/web-3"].map(str::to_owned).into()
+        );
+        assert_eq!(follower.told.len(), 2, "each once");
+        assert_eq!(follower.gone(), ["Service shop/web-4"]);
+        assert_eq!(follower.services(), 300);
+        assert!(follower.problems.is_empty(), "{:?}", follower.problems);
+    }
+}
+
+#[tokio::test]
+async fn a_kind_that_isnt_served_is_none_until_it_is() {
+    let cidrs = Resource::new("networking.k8s.io", "v1", "servicecidrs");
+    let cluster =
+        Cluster::with(Settings { unserved: [cidrs.clone()].into(), ..Settings::default() }).await;
+    let mut follower = cluster.follow().await;
+    follower.synced().await;
+    assert_eq!(follower.ever, [""; 0]);
+
+    let cluster = Cluster::new().await;
+    cluster.server.put(json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/16"]}}));
+    cluster.server.fail(None, Some(&cidrs), 3, Fault::Status(404, "not found".to_owned()));
+    let mut follower = cluster.follow().await;
+    follower.synced().await;
+    follower.until("it is served", |it| it.has("ServiceCIDR kubernetes")).await;
+}
+
+#[tokio::test]
+async fn only_slices_that_are_ours_are_followed() {
+    let proxy = "service.kubernetes.io/service-proxy-name";
+    let headless = "service.kubernetes.io/headless";
+    for (name, ours) in [(None, "plain"), (Some("weir"), "weirs")] {
+        let cluster = Cluster::new().await;
+        let server = &cluster.server;
+        server.put(slice("plain", "web", &json!({})));
+        server.put(slice("weirs", "web", &json!({ proxy: "weir" })));
+        server.put(slice("others", "web", &json!({ proxy: "other" })));
+        server.put(slice("headless", "web", &json!({ headless: "" })));
+        let mut other = service("other", "10.96.0.7");
+        other["metadata"]["labels"] = json!({ proxy: "other" });
+        server.put(other);
+        let mut settings = cluster.settings();
+        settings.proxy_name = name.map(str::to_owned);
+        let mut follower = Follower::new(settings).await;
+        follower.synced().await;
+        for slice in ["plain", "weirs", "others", "headless"] {
+            assert_eq!(
+                follower.has(&format!("EndpointSlice shop/{slice}")),
+                slice == ours,
+                "{slice}"
+            );
+        }
+        assert!(follower.has("Service shop/other"), "its address is in use");
+        // What is labelled away goes.
+        server.put(slice(ours, "web", &json!({ proxy: "third" })));
+        follower.until("it goes", |it| !it.gone.is_empty()).await;
+        assert_eq!(follower.gone(), [format!("EndpointSlice shop/{ours}")]);
+    }
+}
+
+/// What the ClusterRole in deploy/ has to allow, and nothing else.
+#[tokio::test]
+async fn only_this_is_asked() {
+    for cluster in clusters().await {
+        let mut follower = cluster.follow().await;
+        follower.synced().await;
+        cluster.server.cut();
+        cluster.server.forget();
+        follower.linger(Duration::from_millis(500)).await;
+        let asked: BTreeSet<String> = cluster
+            .server
+            .asked()
+            .iter()
+            .map(|it| format!("{} {}", it.verb, it.resource))
+            .collect();
+        let kinds = [
+            "endpointslices.discovery.k8s.io",
+            "namespaces",
+            "nodes",
+            "servicecidrs.networking.k8s.io",
+            "services",
+        ];
+        let allowed: BTreeSet<String> = ["list", "watch"]
+            .iter()
+            .flat_map(|verb| kinds.map(|kind| format!("{verb} {kind}")))
+            .collect();
+        assert!(asked.is_subset(&allowed), "{asked:?}");
+        assert!(kinds.iter().all(|kind| asked.contains(&format!("watch {kind}"))), "{asked:?}");
+    }
+}

@@ -59,9 +59,10 @@ pub const FIELDS: &[Field] = &[
     honoured("healthzBindAddress", "`health.address`; without a port, 10256"),
     honoured("metricsBindAddress", "`metrics.address`; without a port, 10249"),
     honoured("bindAddressHardFail", "`health.required` and `metrics.required`"),
-    not_yet(
+    honoured(
         "enableProfiling",
-        "the metrics address serves no profiles: profile the process by perf",
+        "`metrics.profiling`: a CPU profile at `/debug/pprof/profile`, and `PUT /debug/flags/v` to the \
+         node itself; Go's other profiles have no counterpart",
     ),
     ignored("showHiddenMetricsForVersion", "weir hides no metrics"),
     honoured("mode", "`dataplane`: ipvs and nftables as they are, iptables or none as auto"),

@@ -55,8 +55,9 @@ test: setup ## Check format and lints, run every test, in guests too (6.12, and 
 	$(vm) test
 
 .PHONY: test-full
-test-full: test ## The tests on every kernel, and what may rot unseen: the fuzz targets are built
+test-full: test ## The tests on every kernel, the page in a browser, and what may rot unseen: fuzz targets
 	$(vm) test --full
+	@tests/setup/browser
 	@tests/setup/fuzz build
 
 .PHONY: policies

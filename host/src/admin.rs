@@ -1,6 +1,7 @@
 //! The daemon's own door for operators: a socket in the run folder, one JSON request and answer a connection.
 //!
-//! Only root may open it (mode 0600). `weir status`, `weir explain` and `weir sync` are its clients.
+//! Only root may open it (mode 0600). `weir status`, `weir explain`, `weir sync` and
+//! `weir log-level` are its clients.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,9 +13,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use weir_core::net::ObjectName;
 
-use crate::drive::Command;
+use crate::config::{Config, LogLevel};
+use crate::drive::{Command, Shared};
 use crate::report::explain::Explanation;
+use crate::report::metrics::Format;
 use crate::report::status::Status;
+use crate::{http, log};
 
 /// The socket's name in the run folder.
 const SOCKET: &str = "weir.sock";
@@ -35,6 +39,12 @@ pub enum Request {
     Explain(ObjectName),
     /// Look at the kernel and write what differs, now.
     Sync,
+    /// The log's level; changed before where one is given.
+    LogLevel(Option<LogLevel>),
+    /// The configuration in force.
+    Configuration,
+    /// What `/metrics` answers.
+    Metrics,
 }
 
 /// What is answered.
@@ -47,6 +57,12 @@ pub enum Answer {
     Explain(Option<Box<Explanation>>),
     /// To `sync`.
     Synced,
+    /// To `log-level`: the level by now.
+    LogLevel(LogLevel),
+    /// To `configuration`.
+    Configuration(Box<Config>),
+    /// To `metrics`.
+    Metrics(String),
     /// It couldn't be done.
     Failed(String),
 }
@@ -63,6 +79,16 @@ pub enum AskError {
     /// The answer makes no sense: daemon and command are of different versions.
     #[error("the daemon at {0} answers in another version's words")]
     Words(PathBuf, #[source] serde_json::Error),
+}
+
+/// What answers are made from.
+pub struct Desk {
+    /// The loop.
+    pub commands: Sender<Command>,
+    /// What it shares.
+    pub shared: Shared,
+    /// The configuration in force.
+    pub config: Config,
 }
 
 /// Asks the daemon whose run folder this is.
@@ -91,7 +117,7 @@ pub fn ask(folder: &Path, request: &Request) -> Result<Answer, AskError> {
 ///
 /// # Errors
 /// The socket can't be made.
-pub fn listen(folder: &Path, commands: Sender<Command>) -> io::Result<()> {
+pub fn listen(folder: &Path, desk: Desk) -> io::Result<()> {
     let path = folder.join(SOCKET);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -105,7 +131,7 @@ pub fn listen(folder: &Path, commands: Sender<Command>) -> io::Result<()> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     let serve = move || {
         for stream in listener.incoming() {
-            let served = stream.and_then(|stream| serve(&stream, &commands));
+            let served = stream.and_then(|stream| serve(&stream, &desk));
             if let Err(error) = served {
                 tracing::debug!(%error, "a request to the socket failed");
             }
@@ -114,13 +140,13 @@ pub fn listen(folder: &Path, commands: Sender<Command>) -> io::Result<()> {
     std::thread::Builder::new().name("admin".to_owned()).spawn(serve).map(drop)
 }
 
-fn serve(stream: &UnixStream, commands: &Sender<Command>) -> io::Result<()> {
+fn serve(stream: &UnixStream, desk: &Desk) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(MAX_REQUEST)).read_line(&mut line)?;
     let answer = match serde_json::from_str(&line) {
-        Ok(request) => answer(request, commands),
+        Ok(request) => answer(request, desk),
         Err(error) => Answer::Failed(format!("not a request: {error}")),
     };
     let text = serde_json::to_vec(&answer)?;
@@ -128,7 +154,8 @@ fn serve(stream: &UnixStream, commands: &Sender<Command>) -> io::Result<()> {
     stream.write_all(&text)
 }
 
-fn answer(request: Request, commands: &Sender<Command>) -> Answer {
+fn answer(request: Request, desk: &Desk) -> Answer {
+    let commands = &desk.commands;
     let answered = match request {
         Request::Status => ask_loop(commands, Command::Status).map(Answer::Status),
         Request::Explain(name) => {
@@ -138,6 +165,14 @@ fn answer(request: Request, commands: &Sender<Command>) -> Answer {
             Ok(()) => Answer::Synced,
             Err(why) => Answer::Failed(why),
         }),
+        Request::LogLevel(to) => {
+            let level = to.map_or(Ok(()), log::set_level).and_then(|()| log::level());
+            level.map(Answer::LogLevel).map_err(|error| error.to_string())
+        }
+        Request::Configuration => Ok(Answer::Configuration(Box::new(desk.config.clone()))),
+        Request::Metrics => http::measured(&desk.shared, commands, PATIENCE, Format::Text)
+            .map(Answer::Metrics)
+            .map_err(|error| error.to_string()),
     };
     answered.unwrap_or_else(Answer::Failed)
 }
@@ -169,13 +204,20 @@ mod tests {
         let nobody = ask(dir.path(), &Request::Status).unwrap_err().to_string();
         assert!(nobody.contains("is the daemon running"), "{nobody}");
         let (commands, inbox) = mpsc::channel();
-        listen(dir.path(), commands).unwrap();
+        let shared = Shared::new(Duration::from_secs(30));
+        let config = Config::default();
+        listen(dir.path(), Desk { commands, shared, config: config.clone() }).unwrap();
         let daemon = std::thread::spawn(move || match inbox.recv().unwrap() {
             Command::Sync(done) => done.send(Err("refused".to_owned())).unwrap(),
             other => panic!("{other:?}"),
         });
         assert_eq!(ask(dir.path(), &Request::Sync).unwrap(), Answer::Failed("refused".to_owned()));
         daemon.join().unwrap();
+        let answer = ask(dir.path(), &Request::Configuration).unwrap();
+        assert_eq!(answer, Answer::Configuration(Box::new(config)));
+        // The loop has ended; what it had counted is told.
+        let Answer::Metrics(text) = ask(dir.path(), &Request::Metrics).unwrap() else { panic!() };
+        assert!(text.contains("weir_build_info{"), "{text}");
         let mode = std::fs::metadata(dir.path().join(SOCKET)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let mut stream = UnixStream::connect(dir.path().join(SOCKET)).unwrap();

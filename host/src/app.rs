@@ -14,6 +14,7 @@ use weir_core::decision::{Dataplane, Offload};
 use weir_core::model::Model;
 use weir_core::sight;
 
+use crate::admin::Desk;
 use crate::config::{Config, Dataplane as Configured, Vips};
 use crate::drive::{Command, Drive, Rescan, Shared};
 use crate::keep::Keep;
@@ -45,8 +46,8 @@ pub fn run(config: &Config) -> Result<()> {
     let shared = Shared::new(config.sync.sync_period.get());
     runtime.block_on(listen(config, &shared, &commands))?;
     runtime.spawn(http::checks(shared.clone()));
-    admin::listen(&config.paths.run_dir, commands.clone())
-        .context("listen for weir status and others")?;
+    let desk = Desk { commands: commands.clone(), shared: shared.clone(), config: config.clone() };
+    admin::listen(&config.paths.run_dir, desk).context("listen for weir status and others")?;
     let (events, rescan) = source.open(config, &runtime, Arc::clone(&shared.metrics.api))?;
     let _files = watch_files(config.policies.iter().map(|it| it.file.as_path()), &commands)
         .inspect_err(
@@ -70,7 +71,7 @@ async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) ->
     let site = http::health(shared.clone(), commands.clone());
     let listened = http::serve("health", health.address.get(), health.required, site).await;
     listened.with_context(|| format!("listen on health.address {}", health.address))?;
-    let site = http::metrics(shared.clone(), commands.clone());
+    let site = http::metrics(shared.clone(), commands.clone(), config);
     let listened = http::serve("metrics", metrics.address.get(), metrics.required, site).await;
     listened.with_context(|| format!("listen on metrics.address {}", metrics.address))
 }

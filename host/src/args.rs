@@ -147,12 +147,18 @@ pub enum Command {
     /// Show what the running daemon does
     #[command(after_help = help::STATUS)]
     Status(StatusArgs),
+    /// Collect all that helps to understand this node in one archive, without secrets
+    #[command(after_help = help::BUGREPORT)]
+    Bugreport(BugreportArgs),
     /// Remove from the kernel what weir made, and nothing else
     #[command(after_help = help::CLEANUP)]
     Cleanup(CleanupArgs),
     /// Let the running daemon look at the kernel and its sources now
     #[command(after_help = help::SYNC)]
     Sync(SyncArgs),
+    /// Show or change how much the running daemon logs, until it ends
+    #[command(after_help = help::LOG_LEVEL)]
+    LogLevel(LogLevelArgs),
     /// Set the kernel's sysctls and exit; for a privileged init container
     #[command(after_help = help::INIT)]
     Init(InitArgs),
@@ -287,6 +293,18 @@ pub struct StatusArgs {
     pub output: Output,
 }
 
+/// `weir bugreport`.
+#[derive(Args, Clone, Debug)]
+pub struct BugreportArgs {
+    /// The archive, which must not be there yet; - is standard output
+    /// [default: weir-bugreport-SECONDS.tar.gz in this folder]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Configuration file, for where the daemon doesn't run to tell its own
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+}
+
 /// `weir cleanup`.
 #[derive(Args, Clone, Debug)]
 pub struct CleanupArgs {
@@ -298,6 +316,14 @@ pub struct CleanupArgs {
 /// `weir sync`.
 #[derive(Args, Clone, Debug)]
 pub struct SyncArgs {}
+
+/// `weir log-level`.
+#[derive(Args, Clone, Debug)]
+pub struct LogLevelArgs {
+    /// The least important line to write from now on [default: leave it as it is]
+    #[arg(value_enum, value_name = "LEVEL")]
+    pub level: Option<LogLevel>,
+}
 
 /// `weir init`.
 #[derive(Args, Clone, Debug)]

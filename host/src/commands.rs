@@ -1,5 +1,6 @@
 //! What each subcommand does. The daemon's own work is in [`crate::app`].
 
+mod bugreport;
 mod cleanup;
 mod preview;
 
@@ -12,8 +13,8 @@ use weir_core::net::ObjectName;
 
 use crate::admin::{self, Answer, Request};
 use crate::args::{
-    Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, Output, RunArgs, SourceArgs,
-    StatusArgs, VersionArgs,
+    Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, LogLevelArgs, Output, RunArgs,
+    SourceArgs, StatusArgs, VersionArgs,
 };
 use crate::config::{self, Config, Overrides};
 use crate::kernel::doctor::{self, Verdict};
@@ -31,8 +32,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Explain(args) => explain(&global, &args),
         Command::Doctor(args) => examine(&global, &args),
         Command::Status(args) => status(&global, &args),
+        Command::Bugreport(args) => bugreport::run(&global, &args),
         Command::Cleanup(args) => cleanup::run(&global, &args),
         Command::Sync(_) => sync(&global),
+        Command::LogLevel(args) => log_level(&global, &args),
         Command::Init(args) => init(&global, &args),
         Command::Policy(args) => printed(crate::policy_cmd::run(args, preview::views)),
         Command::Config(args) => {
@@ -139,6 +142,14 @@ fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<ExitCode> {
 fn sync(global: &GlobalArgs) -> Result<ExitCode> {
     ask(global, &Request::Sync)?;
     say("synced\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log_level(global: &GlobalArgs, args: &LogLevelArgs) -> Result<ExitCode> {
+    let Answer::LogLevel(level) = ask(global, &Request::LogLevel(args.level))? else {
+        bail!("not the answer to log-level")
+    };
+    say(format!("{}\n", level.as_str()))?;
     Ok(ExitCode::SUCCESS)
 }
 

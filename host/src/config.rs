@@ -41,7 +41,7 @@ pub use conntrack::{Connections, Conntrack};
 pub use external_ips::ExternalIps;
 pub use fault::{ConfigError, ConfigErrors, FieldPath, Notice, NoticeKind, Step};
 pub use ipvs::{Ipvs, SchedulerName, Vips};
-pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics};
+pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics, StatusPage};
 pub use load::{Overrides, load, parse};
 pub use log::{Log, LogFormat, LogLevel};
 pub use masquerade::{DetectLocal, DetectLocalMode, Masquerade};
@@ -61,6 +61,8 @@ pub use write::{NotWritten, to_yaml, write_to};
 
 use fault::Problem;
 
+/// The API group of weir's own words.
+pub const GROUP: &str = "weir.dev";
 /// `apiVersion` of a weir configuration file.
 pub const API_VERSION: &str = "weir.dev/v1alpha1";
 /// `kind` of a weir configuration file.

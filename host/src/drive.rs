@@ -8,10 +8,12 @@ mod command;
 mod doors;
 mod looks;
 mod news;
+mod traffic;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,6 +28,7 @@ use crate::pace::Pace;
 use crate::reconcile::Reconciler;
 use crate::report::explain::explain;
 use crate::report::metrics::gauges;
+use crate::report::mode::Mode;
 use crate::report::status::{self, Status};
 
 pub use command::{Command, Shared};
@@ -58,6 +61,8 @@ pub struct Drive<K, P> {
     ending: BTreeSet<Server>,
     pace: Pace,
     started: Instant,
+    /// The same in milliseconds since 1970.
+    started_at: u64,
     synced: bool,
     tidied: bool,
     sources: Option<Sources>,
@@ -73,11 +78,15 @@ pub struct Drive<K, P> {
     problems: BTreeMap<String, ()>,
     sysctls: Vec<String>,
     last: Option<status::Sync>,
+    /// The last plans that wrote anything, the newest last.
+    plans: VecDeque<status::Written>,
     next_alive: Instant,
     next_drains: Instant,
     next_chores: Instant,
     next_answers: Instant,
     next_count: Instant,
+    next_traffic: Instant,
+    traffic: traffic::Sums,
     /// What of the policies' last good answers is kept: see [`Reloads::learned`].
     learned: u64,
     /// Who wants to know when the sources were looked at and all is written, in order.
@@ -108,6 +117,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             pace,
             sysctls,
             started: now,
+            started_at: millis(),
             synced: false,
             tidied: false,
             sources: None,
@@ -119,11 +129,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             oriented: false,
             problems: BTreeMap::new(),
             last: None,
+            plans: VecDeque::new(),
             next_alive: now,
             next_drains: now,
             next_chores: now,
             next_answers: now,
             next_count: now,
+            next_traffic: now,
+            traffic: traffic::Sums::default(),
             learned: 0,
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
@@ -132,6 +145,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     /// Runs until told to stop, or until nobody is left to send commands.
     pub fn run(mut self, commands: &Receiver<Command>) {
+        self.shared.is_running.store(true, Ordering::Release);
         loop {
             let wait = self.next_wake().saturating_duration_since(Instant::now());
             match commands.recv_timeout(wait) {
@@ -172,6 +186,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if !self.config.offload.count_flows.is_zero() {
             next = next.min(self.next_count);
         }
+        if !self.config.metrics.count_traffic.is_zero() {
+            next = next.min(self.next_traffic);
+        }
         if self.all.has_work() || !self.sync_waits.is_empty() {
             next = next.min(self.pace.sync_at(now));
         }
@@ -191,18 +208,28 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             Command::Node(state) if self.oriented => self.news = Some(state),
             Command::Node(state) => self.take_addresses(state),
             Command::Measure(done) => {
-                gauges(&self.shared.metrics, &self.all);
-                self.shared.metrics.count_checks(self.shared.checks.count());
-                self.shared.metrics.count_policies(&self.all.policies.stats());
+                self.measure_state();
                 // Whoever asked may have given up.
                 let _ = done.send(());
             }
+            // Whoever asked may have gone, here and below.
+            Command::Mode(reply) => drop(reply.send(Mode::of(&self.all))),
             Command::Status(reply) => drop(reply.send(Box::new(self.status()))),
             Command::Explain(name, reply) => {
                 drop(reply.send(explain(&self.all, &name).map(Box::new)));
             }
             Command::Stop => {}
         }
+    }
+
+    /// What nobody counts as he goes.
+    fn measure_state(&self) {
+        let metrics = &self.shared.metrics;
+        gauges(metrics, &self.all);
+        metrics.kernel.count_checks(self.shared.checks.count());
+        metrics.kernel.sysctls_wrong.set(i64::try_from(self.sysctls.len()).unwrap_or(i64::MAX));
+        metrics.services.source_synced.set(i64::from(self.synced));
+        metrics.policies.count(&self.all.policies.stats());
     }
 
     /// Whether the node's interfaces are known, or were waited for long enough: what a first turn
@@ -247,6 +274,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if now >= self.next_count && !self.config.offload.count_flows.is_zero() {
             self.count_flows();
         }
+        if now >= self.next_traffic && !self.config.metrics.count_traffic.is_zero() {
+            self.count_traffic();
+        }
         if now >= self.next_answers {
             self.next_answers = now + KEEP_ANSWERS_EVERY;
             self.save_answers();
@@ -266,7 +296,10 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     fn status(&self) -> Status {
         let addresses = self.addresses.as_ref().map(|state| format!("{:?}", state.feed));
         let lines = |it: &mut dyn Iterator<Item = String>| it.collect::<Vec<_>>();
+        let mut status = status::of(&self.all, &self.all.policies.stats());
+        self.tell_traffic(&mut status);
         Status {
+            plans: self.plans.iter().rev().cloned().collect(),
             uptime_seconds: self.started.elapsed().as_secs(),
             synced: self.synced,
             last_sync: self.last.clone(),
@@ -281,7 +314,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             health_checks: self.check_status(),
             problems: lines(&mut self.problems.keys().cloned()),
             sysctls: self.sysctls.clone(),
-            ..status::of(&self.all, &self.all.policies.stats())
+            ..status
         }
     }
 }

@@ -1,7 +1,14 @@
-//! `/healthz`, `/livez`, `/metrics` and health checks of services over HTTP: what is answered. Who is let in is in [`door`].
+//! What is answered over HTTP: probes, scrapes and what kube-proxy's clients ask. Who is let in is in
+//! [`door`]; what only the node itself gets says so by [`near`].
 
 mod checks;
+mod debug;
 mod door;
+mod facts;
+mod near;
+mod page;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Sender};
@@ -9,14 +16,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::config::Config;
 use crate::drive::{Command, Shared, millis};
 use crate::report::health::Answer;
-use crate::report::metrics::{Answers, CONTENT_TYPE, CodeLabels};
+use crate::report::metrics::{Answers, CodeLabels, Format};
 
 pub use checks::serve as checks;
 
@@ -35,16 +43,33 @@ struct Site {
     commands: Sender<Command>,
 }
 
+/// What one address answers, and how long an answer may take.
+pub struct Served {
+    router: Router,
+    limits: Limits,
+}
+
 /// What answers probes.
-pub fn health(shared: Shared, commands: Sender<Command>) -> Router {
-    let site = Site { shared, commands };
+pub fn health(shared: Shared, commands: Sender<Command>) -> Served {
+    Served { router: probes(Site { shared, commands }), limits: Limits::default() }
+}
+
+fn probes(site: Site) -> Router {
     Router::new().route("/healthz", get(healthz)).route("/livez", get(livez)).with_state(site)
 }
 
 /// What answers scrapes; probes too, so that one address is enough.
-pub fn metrics(shared: Shared, commands: Sender<Command>) -> Router {
-    let site = Site { shared: shared.clone(), commands: commands.clone() };
-    Router::new().route("/metrics", get(scrape)).with_state(site).merge(health(shared, commands))
+pub fn metrics(shared: Shared, commands: Sender<Command>, config: &Config) -> Served {
+    let site = Site { shared, commands: commands.clone() };
+    let scrapes = Router::new().route("/metrics", get(scrape)).with_state(site.clone());
+    let page = page::site(commands, config.metrics.status_page);
+    let router = scrapes.merge(probes(site.clone())).merge(facts::site(site, config)).merge(page);
+    if !config.metrics.profiling {
+        return Served { router, limits: Limits::default() };
+    }
+    // A profile is as long in the making as it was asked to be.
+    let limits = Limits::answering_after(debug::LONGEST);
+    Served { router: router.merge(debug::site()), limits }
 }
 
 /// Serves on an address for as long as the runtime lives. An address that can't be had is told once
@@ -56,8 +81,9 @@ pub async fn serve(
     what: &'static str,
     at: SocketAddr,
     required: bool,
-    site: Router,
+    site: Served,
 ) -> std::io::Result<()> {
+    let Served { router, limits } = site;
     let listener = match TcpListener::bind(at).await {
         Ok(listener) => listener,
         Err(error) if required => return Err(error),
@@ -66,13 +92,13 @@ pub async fn serve(
             tokio::spawn(async move {
                 let listener = patiently(at).await;
                 tracing::info!(what, %at, "listening");
-                door::open(listener, site, Limits::default()).await;
+                door::open(listener, router, limits).await;
             });
             return Ok(());
         }
     };
     tracing::info!(what, %at, "listening");
-    tokio::spawn(door::open(listener, site, Limits::default()));
+    tokio::spawn(door::open(listener, router, limits));
     Ok(())
 }
 
@@ -87,12 +113,12 @@ async fn patiently(at: SocketAddr) -> TcpListener {
 
 async fn healthz(State(site): State<Site>) -> Response {
     let answer = site.shared.health().health(millis());
-    verdict(&answer, &site.shared.metrics.healthz)
+    verdict(&answer, &site.shared.metrics.proxy.healthz)
 }
 
 async fn livez(State(site): State<Site>) -> Response {
     let answer = site.shared.health().live(millis());
-    verdict(&answer, &site.shared.metrics.livez)
+    verdict(&answer, &site.shared.metrics.proxy.livez)
 }
 
 fn verdict(answer: &Answer, count: &Answers) -> Response {
@@ -103,17 +129,31 @@ fn verdict(answer: &Answer, count: &Answers) -> Response {
     (status, headers, axum::Json(answer)).into_response()
 }
 
-async fn scrape(State(site): State<Site>) -> Response {
-    let fresh = tokio::task::spawn_blocking(move || {
-        let (done, wait) = mpsc::channel();
-        // A loop that is busy or gone leaves the numbers as they were last.
-        if site.commands.send(Command::Measure(done)).is_ok() {
-            let _ = wait.recv_timeout(FRESH);
-        }
-        site.shared.metrics.text()
-    });
+async fn scrape(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
+    let format = Format::accepted(accepted);
+    let fresh =
+        tokio::task::spawn_blocking(move || measured(&site.shared, &site.commands, FRESH, format));
     match fresh.await {
-        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The metrics by now. A loop that is busy for longer, or gone, leaves its numbers as they were last.
+///
+/// # Errors
+/// Never in practice: it writes into a string.
+pub fn measured(
+    shared: &Shared,
+    commands: &Sender<Command>,
+    patience: Duration,
+    format: Format,
+) -> Result<String, std::fmt::Error> {
+    let (done, wait) = mpsc::channel();
+    if commands.send(Command::Measure(done)).is_ok() {
+        let _ = wait.recv_timeout(patience);
+    }
+    shared.metrics.process.look();
+    shared.metrics.text(format)
 }

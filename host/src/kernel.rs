@@ -231,6 +231,17 @@ impl LinuxKernel {
         self.nft.moved()
     }
 
+    /// What every virtual service has carried since it was made, by one dump.
+    ///
+    /// # Errors
+    /// IPVS can't be asked.
+    pub fn carried(&mut self) -> Result<BTreeMap<VirtualKey, Traffic>, ipvs_rs::Error> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
+        let entries = ipvs.services()?;
+        let keyed = entries.iter().filter_map(|it| Some((virtual_key(it.service.key())?, it)));
+        Ok(keyed.map(|(key, it)| (key, carried(&it.stats, &[]))).collect())
+    }
+
     fn observe_ipvs(&mut self) -> Result<BTreeMap<VirtualKey, Virtual>, ipvs_rs::Error> {
         let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
         let entries = ipvs.services()?;

@@ -8,6 +8,7 @@ mod checks;
 mod flows;
 mod looks;
 mod node;
+mod pending;
 mod retries;
 mod traffic;
 mod turn;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use weir_core::compile::{Front, Here, PortKey, fronts};
-use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler};
+use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler, usual_dataplane};
 use weir_core::drain::Drains;
 use weir_core::eligible::candidates;
 use weir_core::health_checks::HealthChecks;
@@ -32,6 +33,9 @@ use weir_core::state::{Base, Key, VirtualKey};
 use weir_core::view::{Interface, KernelAbilities, Node, ServiceView};
 use weir_policy_host::{Answers, Wants};
 
+pub use pending::Waiting;
+
+use pending::{Noted, Pending};
 use retries::Retries;
 use traffic::Meters;
 
@@ -93,6 +97,11 @@ pub struct Decided {
 pub struct Turn {
     /// Services that were worked out anew.
     pub services: usize,
+    /// Whether these were all of them.
+    pub full: bool,
+    /// When the cluster changed what this turn has carried to the kernel, in milliseconds since 1970. Empty
+    /// where anything was refused: the next turn in which nothing is tells of it.
+    pub triggers: Vec<u64>,
     /// What was sent to the kernel.
     pub plan: Plan,
     /// What the kernel refused.
@@ -150,6 +159,7 @@ pub struct Reconciler<K, P> {
     by_interface: BTreeSet<ObjectName>,
     flows: Option<BTreeMap<VirtualKey, u64>>,
     touched: Touched,
+    pending: Pending,
     checks: HealthChecks,
     /// What was touched since the health checks were last settled.
     unchecked: Touched,
@@ -159,6 +169,8 @@ pub struct Reconciler<K, P> {
     certain: bool,
     surprised: bool,
     looked: bool,
+    /// There was a turn.
+    turned: bool,
     drift: u64,
 }
 
@@ -189,6 +201,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             by_interface: BTreeSet::new(),
             flows: None,
             touched: Touched::default(),
+            pending: Pending::default(),
             checks: HealthChecks::default(),
             unchecked: Touched::default(),
             keys: BTreeSet::new(),
@@ -197,6 +210,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             certain: false,
             surprised: false,
             looked: false,
+            turned: false,
             drift: 0,
         };
         all.here.translates = all.translates();
@@ -213,7 +227,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     pub fn fold(&mut self, changes: Vec<Change>, now: u64) {
         let mut touched = Touched::default();
         for change in changes {
-            touched.merge(self.model.fold(change));
+            let noted = Noted::of(&change);
+            let by_it = self.model.fold(change);
+            if !by_it.is_empty() {
+                self.pending.note(&noted);
+            }
+            touched.merge(by_it);
         }
         // Until every slice was read, an endpoint that isn't known is no endpoint that is gone.
         if self.listed {
@@ -251,6 +270,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     pub fn fronts(&self, service: &Service, port: PortKey) -> Vec<Front> {
         let of = service.ports.iter().filter(|it| PortKey::of(it) == port);
         of.flat_map(|it| fronts(&self.model, &self.here, service, it)).collect()
+    }
+
+    /// Changes that no turn has taken in yet.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.pending.waiting
     }
 
     /// Takes over what is wanted of the table beyond the services' elements.
@@ -334,6 +359,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     pub fn ports_on(&self, dataplane: Dataplane) -> usize {
         let all = self.decided.values().flat_map(BTreeMap::values);
         all.filter(|it| it.decision.dataplane.value == dataplane).count()
+    }
+
+    /// What carries a service port on which no policy has an opinion.
+    #[must_use]
+    pub fn usual_dataplane(&self) -> Dataplane {
+        usual_dataplane(&self.abilities, self.defaults.dataplane, self.defaults.scheduler)
     }
 
     /// What this kernel can do, as far as it is known by now.

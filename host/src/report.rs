@@ -4,5 +4,8 @@ pub mod checks;
 pub mod explain;
 pub mod health;
 pub mod metrics;
+pub mod mode;
+pub mod profile;
+pub mod redact;
 pub mod status;
 mod text_table;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{Asked, decide};
+pub use check::{Asked, decide, usual_dataplane};
 pub use scheduler::{Scheduler, SchedulerFlags, UnknownFlag, UnknownScheduler};
 
 use crate::interfaces::Selection;

@@ -139,6 +139,7 @@ pub(crate) fn slice(name: &str, ports: &[SlicePort], endpoints: &[Endpoint]) -> 
         family: endpoints.first().map_or(Family::V4, |e| Family::of(e.address)),
         ports: ports.to_vec(),
         endpoints: endpoints.to_vec(),
+        last_change_trigger: None,
     }
 }
 

@@ -158,6 +158,9 @@ pub struct EndpointSlice {
     pub ports: Vec<SlicePort>,
     /// `endpoints`.
     pub endpoints: Vec<Endpoint>,
+    /// When what the slice tells last changed in the cluster, in milliseconds since 1970: the annotation
+    /// `endpoints.kubernetes.io/last-change-trigger-time`.
+    pub last_change_trigger: Option<u64>,
 }
 
 /// A Namespace.

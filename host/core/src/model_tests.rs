@@ -16,6 +16,7 @@ fn service(of: &str) -> Change {
 fn slice_of(slice_name: &str, service: &str, address: &str) -> Change {
     let service = name(service);
     Change::Slice(Box::new(EndpointSlice {
+        last_change_trigger: None,
         name: ObjectName::new(service.namespace.clone(), slice_name),
         service,
         ..slice("", &[slice_port("", Tcp, 80)], &[ready(address)])

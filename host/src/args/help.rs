@@ -60,6 +60,20 @@ Examples:
   weir status
   weir status --output json";
 
+pub(super) const BUGREPORT: &str = "\
+Examples:
+  weir bugreport
+
+  # Where the daemon doesn't run, with the configuration that it would have
+  weir bugreport /tmp/node-1.tar.gz --config /etc/weir/weir.yaml
+
+  # Out of a pod
+  kubectl -n weir-system exec POD -- weir bugreport - > node-1.tar.gz
+
+Changes nothing. README.txt in the archive says what is in it, what was left out on purpose
+(annotations, labels, tokens, passwords, keys) and what could not be had. Look through it before you
+show it to others: names and addresses are in it.";
+
 pub(super) const CLEANUP: &str = "\
 Examples:
   # After the daemon was stopped for good
@@ -77,6 +91,17 @@ Examples:
 
 Looks at the files of manifests and policies and at the kernel, and tries again at once what the
 kernel had refused. Exits 1 if anything is still refused, with words.";
+
+pub(super) const LOG_LEVEL: &str = "\
+Examples:
+  # What is logged now
+  weir log-level
+
+  # Every planned operation too, and back
+  weir log-level debug
+  weir log-level info
+
+Prints the level in force. The configuration and --log-level hold again after the next start.";
 
 pub(super) const INIT: &str = "\
 Examples:

@@ -34,24 +34,27 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
             let mut all = reconciler(&config, FakeKernel::default(), assumed(), Kept::Nothing)?;
             all.turn(millis())?.plan
         }
-        Against::Kernel => {
-            let mut kernel = LinuxKernel::open(app::how(&config))?;
-            let abilities = doctor::abilities(kernel.has_ipvs(), &kernel.probe());
-            kernel.expect(base(&config, &model(&config)?));
-            let looked = FakeKernel::seen(kernel.observe()?);
-            let node = interfaces::look().context("look at the node's interfaces")?;
-            let mut all = reconciler(&config, looked, abilities, Kept::ByTheDaemon)?;
-            all.set_interfaces(&interfaces::interfaces(&node));
-            all.set_here(here(&config, &all.model, &interfaces::around(&node)));
-            let plan = all.turn(millis())?.plan;
-            // Which flows a running daemon has looked at nobody here knows.
-            let written =
-                plan.operations().iter().filter(|it| !matches!(it, Operation::EndFlows { .. }));
-            Plan::new(written.cloned().collect())
-        }
+        Against::Kernel => against_kernel(&config)?,
     };
     show(&plan, args.output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the daemon would change in this node's kernel with this configuration.
+pub(super) fn against_kernel(config: &Config) -> Result<Plan> {
+    let expected = base(config, &model(config)?);
+    let mut kernel = LinuxKernel::open(app::how(config))?;
+    let abilities = doctor::abilities(kernel.has_ipvs(), &kernel.probe());
+    kernel.expect(expected);
+    let looked = FakeKernel::seen(kernel.observe()?);
+    let node = interfaces::look().context("look at the node's interfaces")?;
+    let mut all = reconciler(config, looked, abilities, Kept::ByTheDaemon)?;
+    all.set_interfaces(&interfaces::interfaces(&node));
+    all.set_here(here(config, &all.model, &interfaces::around(&node)));
+    let plan = all.turn(millis())?.plan;
+    // Which flows a running daemon has looked at nobody here knows.
+    let written = plan.operations().iter().filter(|it| !matches!(it, Operation::EndFlows { .. }));
+    Ok(Plan::new(written.cloned().collect()))
 }
 
 fn show(plan: &Plan, output: PlanOutput) -> Result<()> {

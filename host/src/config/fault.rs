@@ -141,8 +141,6 @@ impl std::error::Error for ConfigErrors {}
 pub enum NoticeKind {
     /// It has no meaning here, and never will.
     Ignored,
-    /// This version doesn't do what it asks for.
-    NotYet,
     /// It is taken, and means something a little different here.
     Changed,
     /// It says nothing, and kube-proxy's default for that isn't weir's.
@@ -163,7 +161,6 @@ impl NoticeKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ignored => "ignored",
-            Self::NotYet => "not supported yet",
             Self::Changed => "changed",
             Self::Default => "kube-proxy's default",
             Self::Unknown => "unknown",

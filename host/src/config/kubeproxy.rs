@@ -49,7 +49,6 @@ fn sort_out(node: &Node, path: &FieldPath, root: &mut Node, notices: &mut Vec<No
         let (kind, text) = match fields::find(&name) {
             Some(Fate::Honoured(_)) => continue,
             Some(Fate::Ignored(why)) => (NoticeKind::Ignored, why.to_owned()),
-            Some(Fate::NotYet(why)) => (NoticeKind::NotYet, why.to_owned()),
             None if fields::has_children(&name) && is_section(child) => {
                 sort_out(child, &path, root, notices);
                 continue;

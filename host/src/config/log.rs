@@ -47,6 +47,16 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
+    /// What klog's verbosity means here.
+    #[must_use]
+    pub fn of_verbosity(verbosity: u64) -> Self {
+        match verbosity {
+            0..=3 => Self::Info,
+            4..=5 => Self::Debug,
+            _ => Self::Trace,
+        }
+    }
+
     /// The name that `tracing` filters know.
     #[must_use]
     pub fn as_str(self) -> &'static str {

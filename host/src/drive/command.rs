@@ -1,5 +1,6 @@
 //! What the loop is told or asked, and what it shares with whoever answers probes.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::report::checks::Board;
 use crate::report::explain::Explanation;
 use crate::report::health::Health;
 use crate::report::metrics::Metrics;
+use crate::report::mode::Mode;
 use crate::report::status::Status;
 use crate::watch;
 
@@ -29,6 +31,8 @@ pub enum Command {
     Node(Box<NodeState>),
     /// Bring the metrics up to date that nobody counts as he goes.
     Measure(Sender<()>),
+    /// What `/proxyMode` answers.
+    Mode(Sender<Mode>),
     /// What `weir status` shows.
     Status(Sender<Box<Status>>),
     /// What `weir explain` shows.
@@ -46,6 +50,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Health-check ports of services.
     pub checks: Arc<Board>,
+    /// Whether the loop takes commands by now.
+    pub is_running: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -56,6 +62,7 @@ impl Shared {
             health: Arc::new(Mutex::new(Health::new(sync_period))),
             metrics: Arc::new(Metrics::default()),
             checks: Arc::new(Board::default()),
+            is_running: Arc::default(),
         }
     }
 

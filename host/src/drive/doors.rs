@@ -1,7 +1,9 @@
 //! What the loop asks of the kernel and of the policies beyond a turn.
 
+use std::collections::BTreeMap;
+
 use weir_core::compile::PortKey;
-use weir_core::kernel::Kernel;
+use weir_core::kernel::{Kernel, Traffic};
 use weir_core::net::ObjectName;
 use weir_core::state::{Base, VirtualKey};
 use weir_link::Sources;
@@ -34,6 +36,13 @@ pub trait Machine: Kernel {
     /// The kernel can't be asked.
     fn rule_set_moved(&mut self) -> Result<bool, String>;
 
+    /// What every virtual service of this node has carried since it was made; how many connections are
+    /// open now isn't told.
+    ///
+    /// # Errors
+    /// The kernel can't be asked.
+    fn carried(&mut self) -> Result<BTreeMap<VirtualKey, Traffic>, String>;
+
     /// Whether a virtual service is there.
     ///
     /// # Errors
@@ -61,6 +70,10 @@ impl Machine for LinuxKernel {
 
     fn rule_set_moved(&mut self) -> Result<bool, String> {
         Self::rule_set_moved(self).map_err(|error| words(&error))
+    }
+
+    fn carried(&mut self) -> Result<BTreeMap<VirtualKey, Traffic>, String> {
+        Self::carried(self).map_err(|error| words(&error))
     }
 
     fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String> {

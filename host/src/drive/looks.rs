@@ -37,12 +37,12 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let objects = self.all.drift() - drift_before;
         match looked {
             Ok(()) if objects > 0 => {
-                self.shared.metrics.drift.inc_by(objects);
+                self.shared.metrics.kernel.drift.inc_by(objects);
                 tracing::warn!(objects, "others changed what is ours; it is put right");
             }
             Ok(()) => {}
             Err(error) => {
-                self.shared.metrics.looks_failed.inc();
+                self.shared.metrics.kernel.looks_failed.inc();
                 tracing::error!(error, "can't look at the kernel; what is known of it counts");
             }
         }

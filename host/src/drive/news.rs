@@ -36,7 +36,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let ranges = changes
             .iter()
             .any(|c| matches!(c, Change::ServiceCidr(_) | Change::ServiceCidrGone(_)));
+        self.count_changes(&changes);
         self.all.fold(changes, millis() / 1000);
+        self.tell_waiting();
         if shows_node {
             self.node_changed();
         } else if ranges {
@@ -45,6 +47,18 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         // What touches nothing waits for nothing: no turn would come and say that it is done.
         if self.all.has_work() {
             self.queued();
+        }
+    }
+
+    /// Whether they change anything or not, as kube-proxy counts them.
+    fn count_changes(&self, changes: &[Change]) {
+        let metrics = &self.shared.metrics.proxy;
+        for change in changes {
+            match change {
+                Change::Service(_) | Change::ServiceGone(_) => metrics.service_changes.inc(),
+                Change::Slice(_) | Change::SliceGone(_) => metrics.endpoint_changes.inc(),
+                _ => continue,
+            };
         }
     }
 
@@ -60,7 +74,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for kind in &report.ignored {
             tracing::info!(kind, "weir has no use for objects of this kind");
         }
-        self.shared.metrics.problems.set(i64::try_from(self.problems.len()).unwrap_or(i64::MAX));
+        self.shared
+            .metrics
+            .services
+            .problems
+            .set(i64::try_from(self.problems.len()).unwrap_or(i64::MAX));
     }
 
     fn node_changed(&mut self) {
@@ -183,6 +201,6 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if self.synced {
             self.shared.health().queued(now);
         }
-        self.shared.metrics.queued_last.set(seconds(now));
+        self.shared.metrics.proxy.queued_last.set(seconds(now));
     }
 }

@@ -1,6 +1,8 @@
 //! The loop against a kernel in memory: what it looks at, when, and whom it answers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod measured;
+
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 
 use weir_core::compile::PortKey;
@@ -93,6 +95,10 @@ impl Machine for Node {
 
     fn rule_set_moved(&mut self) -> Result<bool, String> {
         Ok(self.moved)
+    }
+
+    fn carried(&mut self) -> Result<BTreeMap<VirtualKey, Traffic>, String> {
+        Ok(self.kernel.traffic.clone())
     }
 
     fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String> {

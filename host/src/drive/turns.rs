@@ -14,6 +14,11 @@ use crate::report::status;
 
 use super::{Drive, Machine, Reloads, millis, seconds, warn_unkept};
 
+/// Plans that are kept to be shown.
+const KEPT_PLANS: usize = 16;
+/// Operations of each that are kept in words.
+const KEPT_LINES: usize = 100;
+
 impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn turn(&mut self) {
         let started = Instant::now();
@@ -23,7 +28,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         match turned {
             Ok(turn) => self.turned(&turn, took),
             Err(error) => {
-                self.shared.metrics.looks_failed.inc();
+                self.shared.metrics.kernel.looks_failed.inc();
                 self.queued();
                 let error = words(&error);
                 tracing::error!(error, "nothing was written: the kernel's state can't be read");
@@ -45,6 +50,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             operations: turn.plan.len(),
             refused: turn.refused.len(),
         });
+        self.keep_plan(turn);
         self.log_turn(turn, took);
         self.measure(turn, took, now);
         self.repoint();
@@ -62,6 +68,21 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         self.answer_waits(&verdict);
     }
 
+    fn keep_plan(&mut self, turn: &Turn) {
+        let Some(sync) = self.last.as_ref().filter(|_| !turn.plan.is_empty()) else { return };
+        if self.plans.len() == KEPT_PLANS {
+            self.plans.pop_front();
+        }
+        let lines = turn.plan.operations().iter().take(KEPT_LINES);
+        self.plans.push_back(status::Written {
+            at: sync.at,
+            microseconds: sync.microseconds,
+            operations: sync.operations,
+            refused: sync.refused,
+            lines: lines.map(ToString::to_string).collect(),
+        });
+    }
+
     fn log_turn(&self, turn: &Turn, took: Duration) {
         for operation in turn.plan.operations() {
             tracing::debug!(%operation, "planned");
@@ -77,7 +98,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tracing::warn!(%reason, "a policy wants to see traffic that can't be read");
         }
         if let Some(error) = &turn.unseen {
-            self.shared.metrics.looks_failed.inc();
+            self.shared.metrics.kernel.looks_failed.inc();
             tracing::error!(
                 error = words(error),
                 "can't look at what surprised; what is known of the kernel counts"
@@ -102,12 +123,33 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     fn measure(&self, turn: &Turn, took: Duration, now: u64) {
-        let metrics = &self.shared.metrics;
-        metrics.sync_duration.observe(took.as_secs_f64());
+        let metrics = &self.shared.metrics.proxy;
+        let took = took.as_secs_f64();
+        metrics.sync_duration.observe(took);
+        let kind = if turn.full { &metrics.full_duration } else { &metrics.partial_duration };
+        kind.observe(took);
         metrics.sync_last.set(seconds(now));
+        // As kube-proxy's: what changed before this start waited for somebody else.
+        for since in turn.triggers.iter().filter(|since| **since > self.started_at) {
+            metrics.programming.observe(seconds(now.saturating_sub(*since)));
+        }
+        self.tell_waiting();
+        self.count_operations(turn);
+    }
+
+    /// How much waits for the next turn.
+    pub(super) fn tell_waiting(&self) {
+        let (waiting, metrics) = (self.all.waiting(), &self.shared.metrics.proxy);
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.service_changes_pending.set(number(waiting.services));
+        metrics.endpoint_changes_pending.set(number(waiting.endpoints));
+    }
+
+    fn count_operations(&self, turn: &Turn) {
+        let operations = &self.shared.metrics.kernel.operations;
         let count = |operation, outcome, by| {
             let labels = OperationLabels { operation, outcome };
-            metrics.operations.get_or_create(&labels).inc_by(by);
+            operations.get_or_create(&labels).inc_by(by);
         };
         let refused: BTreeMap<_, _> =
             turn.refused.iter().map(|(it, why)| (it.to_string(), why.kind)).collect();

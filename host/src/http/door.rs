@@ -8,11 +8,16 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
+
+use super::near::Caller;
 
 /// Wait before the next try where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
@@ -35,6 +40,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// For a listener whose answers may take so long to come.
+    pub(super) fn answering_after(wait: Duration) -> Self {
+        let limits = Self::default();
+        Self { whole: limits.whole + wait, ..limits }
+    }
+
     /// For a listener that is one of many.
     pub(super) fn few() -> Self {
         Self { connections: 32, ..Self::default() }
@@ -71,11 +82,16 @@ fn make_room(guests: &mut VecDeque<AbortHandle>, connections: usize) {
 }
 
 async fn serve(stream: TcpStream, site: Router, limits: Limits) {
+    let (caller, site) = (Caller::of(&stream), TowerToHyperService::new(site));
+    let site = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller);
+        site.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(site));
+        .serve_connection(TokioIo::new(stream), site);
     // Whoever breaks off or takes too long gets no answer, and wants none.
     drop(tokio::time::timeout(limits.whole, connection).await);
 }

@@ -124,6 +124,7 @@ pub(crate) fn slice(name: &str, endpoints: &[&str]) -> Change {
         port: Port::new(8080).unwrap(),
     };
     Change::Slice(Box::new(EndpointSlice {
+        last_change_trigger: None,
         name: ObjectName::new("shop", format!("{name}-1")),
         service: ObjectName::new("shop", name),
         labels: BTreeMap::new(),

@@ -21,7 +21,9 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// stays touched.
     pub fn turn(&mut self, now: u64) -> Result<Turn, ObserveError> {
         let unseen = self.make_sure()?;
+        let full = self.touched.all || !std::mem::replace(&mut self.turned, true);
         let names = self.take_touched(now);
+        self.pending.taken();
         for name in &names {
             let keys = self.work_out(name, now);
             self.keys.extend(keys);
@@ -36,7 +38,18 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let conflicts = self.ledger.conflicts(&keys);
         let unmeasured = self.meters.take_failed();
         let set_aside = std::mem::take(&mut self.set_aside);
-        Ok(Turn { services: names.len(), plan, refused, conflicts, set_aside, unseen, unmeasured })
+        let triggers = if refused.is_empty() { self.pending.written() } else { Vec::new() };
+        Ok(Turn {
+            services: names.len(),
+            full,
+            triggers,
+            plan,
+            refused,
+            conflicts,
+            set_aside,
+            unseen,
+            unmeasured,
+        })
     }
 
     fn take_touched(&mut self, now: u64) -> BTreeSet<ObjectName> {
@@ -126,6 +139,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let Some(service) = ours.cloned() else {
             self.again.remove(name);
             self.by_interface.remove(name);
+            self.pending.forget(name);
             self.meters.forget(name);
             for port in self.decided.remove(name).unwrap_or_default().keys() {
                 self.policies.forget(name, *port);

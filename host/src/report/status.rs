@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use weir_core::compile::Front;
-use weir_core::kernel::Kernel;
+use weir_core::kernel::{Kernel, Traffic};
 use weir_core::model::Service;
 use weir_core::state::{KernelState, Nat};
 use weir_core::wish::Refusal;
@@ -61,6 +61,9 @@ pub struct Status {
     pub sysctls: Vec<String>,
     /// Objects that others had changed, since the start.
     pub drift: u64,
+    /// The last plans that wrote anything, the newest first.
+    #[serde(default)]
+    pub plans: Vec<Written>,
 }
 
 /// One turn.
@@ -79,6 +82,45 @@ pub struct Sync {
     pub refused: usize,
 }
 
+/// One plan, as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Written {
+    /// Milliseconds since 1970.
+    pub at: u64,
+    /// How long the turn took, in microseconds.
+    pub microseconds: u64,
+    /// Operations in it.
+    pub operations: usize,
+    /// Those of them that were refused.
+    pub refused: usize,
+    /// The first of them, one a line.
+    pub lines: Vec<String>,
+}
+
+/// What one service port has carried since the daemon started to count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Carried {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+}
+
+impl From<&Traffic> for Carried {
+    fn from(it: &Traffic) -> Self {
+        let Traffic { connections, packets_in, packets_out, bytes_in, bytes_out, .. } = *it;
+        Self { connections, packets_in, packets_out, bytes_in, bytes_out }
+    }
+}
+
 /// One service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,6 +131,9 @@ pub struct ServicePort {
     pub port: String,
     /// What carries it.
     pub dataplane: String,
+    /// Who chose that.
+    #[serde(default)]
+    pub dataplane_by: String,
     /// Who picks the server, with its flags.
     pub scheduler: String,
     /// Who chose the scheduler.
@@ -98,6 +143,9 @@ pub struct ServicePort {
     /// Flows that were offloaded when they were last counted; `None` where they aren't counted.
     #[serde(default)]
     pub offloaded_flows: Option<u64>,
+    /// What it carried; `None` where that isn't counted: on nftables, and by default.
+    #[serde(default)]
+    pub traffic: Option<Carried>,
     /// Endpoints in use.
     pub endpoints: usize,
     /// What was asked for and set aside, clamped or downgraded; why policies refused or failed; their notes.
@@ -172,10 +220,12 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
             service: service.name.to_string(),
             port: port.to_string(),
             dataplane: decision.dataplane.value.to_string(),
+            dataplane_by: decision.dataplane.by.clone(),
             scheduler: format!("{}{flags}", decision.scheduler.value),
             chosen_by: decision.scheduler.by.clone(),
             offload: decision.offload.value.to_string(),
             offloaded_flows: all.offloaded(&service.name, *port),
+            traffic: None,
             endpoints: wanted.map_or(0, |state| endpoints(state, &all.fronts(service, *port))),
             reasons: reasons(decided),
         }

@@ -24,7 +24,7 @@ use super::Event;
 use super::convert::ServiceCidrObject;
 
 pub use access::{Access, AccessError, Credentials, SERVICE_ACCOUNT};
-pub use counts::Counts;
+pub use counts::{Counts, KindLabels, RequestLabels};
 use follow::{Need, Selection, follow};
 use switch::Switch;
 

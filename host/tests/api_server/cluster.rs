@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
-use weir::watch::api::{Access, Counts, Credentials, Patience, Settings, watch_api};
+use weir::report::metrics::Metrics;
+use weir::watch::api::{Access, Credentials, Patience, Settings, watch_api};
 use weir::watch::{Event, Key};
 use weir_apiserver::{Authority, Server};
 use weir_core::model::Change;
@@ -93,7 +94,7 @@ pub(crate) fn slice(name: &str, service: &str, labels: &Value) -> Value {
 pub(crate) struct Follower {
     events: Receiver<Event>,
     _rescan: tokio::sync::mpsc::Sender<Event>,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) metrics: Metrics,
     /// The objects as they were told last.
     pub(crate) objects: BTreeMap<Key, Change>,
     /// Everything that was told of objects, in order.
@@ -107,12 +108,13 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) async fn new(settings: Settings) -> Self {
-        let counts = Arc::new(Counts::default());
-        let (rescan, events) = watch_api(&settings, Arc::clone(&counts)).await.unwrap();
+        let metrics = Metrics::default();
+        let counts = Arc::clone(&metrics.api);
+        let (rescan, events) = watch_api(&settings, counts).await.unwrap();
         Self {
             events,
             _rescan: rescan,
-            counts,
+            metrics,
             objects: BTreeMap::new(),
             told: Vec::new(),
             gone: Vec::new(),

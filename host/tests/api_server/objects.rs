@@ -46,10 +46,7 @@ async fn unknown_fields_are_left_aside_and_counted() {
     let mut follower = cluster.follow().await;
     follower.synced().await;
     assert!(follower.has("Service shop/new"));
-    let mut registry = prometheus_client::registry::Registry::default();
-    follower.counts.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let text = follower.metrics.text(weir::report::metrics::Format::Text).unwrap();
     assert!(text.contains("weir_api_unknown_fields_total{kind=\"Service\"} 1"), "{text}");
     assert!(text.contains("rest_client_requests_total{code=\"200\",host=\"127.0.0.1:"), "{text}");
 }

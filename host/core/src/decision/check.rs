@@ -76,6 +76,38 @@ pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
     }
 }
 
+fn has(kernel: &KernelAbilities, dataplane: Dataplane) -> bool {
+    kernel.dataplanes.iter().any(|name| name == dataplane.as_str())
+}
+
+/// What carries a service port on this kernel about which no policy has an opinion; `configured` is
+/// `None` for `auto`.
+#[must_use]
+pub fn usual_dataplane(
+    kernel: &KernelAbilities,
+    configured: Option<Dataplane>,
+    scheduler: Scheduler,
+) -> Dataplane {
+    let wanted = configured.unwrap_or_else(|| auto(kernel, scheduler));
+    if has(kernel, wanted) { wanted } else { other(wanted) }
+}
+
+fn other(than: Dataplane) -> Dataplane {
+    match than {
+        Dataplane::Ipvs => Dataplane::Nftables,
+        Dataplane::Nftables => Dataplane::Ipvs,
+    }
+}
+
+/// What `auto` means: nftables where it can offload, else IPVS; IPVS also where its scheduler was
+/// configured.
+fn auto(kernel: &KernelAbilities, scheduler: Scheduler) -> Dataplane {
+    let [ipvs, nftables] = [Dataplane::Ipvs, Dataplane::Nftables].map(|it| has(kernel, it));
+    let offloads = kernel.flowtable && nftables;
+    let configured = scheduler != Scheduler::Rr;
+    if ipvs && (configured || !offloads) { Dataplane::Ipvs } else { Dataplane::Nftables }
+}
+
 struct Check<'a> {
     asked: &'a Asked<'a>,
     wishes: &'a [(String, Wish)],
@@ -133,7 +165,7 @@ impl<'a> Check<'a> {
     }
 
     fn has(&self, dataplane: Dataplane) -> bool {
-        self.asked.kernel.dataplanes.iter().any(|name| name == dataplane.as_str())
+        has(self.asked.kernel, dataplane)
     }
 
     fn is_there(&self, scheduler: Scheduler, on: Dataplane) -> bool {
@@ -175,10 +207,7 @@ impl<'a> Check<'a> {
         if self.has(wanted.value) {
             return wanted;
         }
-        let other = match wanted.value {
-            Dataplane::Ipvs => Dataplane::Nftables,
-            Dataplane::Nftables => Dataplane::Ipvs,
-        };
+        let other = other(wanted.value);
         let text =
             format!("{} can't be had on this node; {other} carries the service", wanted.value);
         self.set_aside("dataplane", &wanted.by, text);
@@ -196,20 +225,9 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// `auto` is nftables where the kernel can offload, else IPVS; IPVS also where its scheduler was
-    /// configured.
     fn node_default(&self) -> Chosen<Dataplane> {
-        let configured = self.asked.scheduler != Scheduler::Rr && self.has(Dataplane::Ipvs);
-        let auto = if configured {
-            Dataplane::Ipvs
-        } else if self.asked.kernel.flowtable && self.has(Dataplane::Nftables) {
-            Dataplane::Nftables
-        } else if self.has(Dataplane::Ipvs) {
-            Dataplane::Ipvs
-        } else {
-            Dataplane::Nftables
-        };
-        Chosen::new(self.asked.dataplane.unwrap_or(auto), "default")
+        let Asked { kernel, dataplane, scheduler, .. } = self.asked;
+        Chosen::new(dataplane.unwrap_or_else(|| auto(kernel, *scheduler)), "default")
     }
 
     fn fit_scheduler(

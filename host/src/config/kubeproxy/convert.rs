@@ -251,6 +251,7 @@ impl<'a> Conversion<'a> {
         }
         config.health.required = file.bind_address_hard_fail;
         config.metrics.required = file.bind_address_hard_fail;
+        config.metrics.profiling = file.enable_profiling;
     }
 
     fn binds_v6(&mut self, written: &str) -> bool {
@@ -325,9 +326,5 @@ fn log(file: &File, to: &mut config::Log) {
         LogFormat::Text => config::LogFormat::Text,
         LogFormat::Json => config::LogFormat::Json,
     };
-    to.level = match file.logging.verbosity.get() {
-        0..=3 => LogLevel::Info,
-        4..=5 => LogLevel::Debug,
-        _ => LogLevel::Trace,
-    };
+    to.level = LogLevel::of_verbosity(file.logging.verbosity.get());
 }

@@ -136,12 +136,11 @@ pub const DIFFERENCES: &[Difference] = &[
     differs(
         "Health and metrics",
         ALL,
-        "The addresses are kube-proxy's, so both can't serve at once. Of its metrics the times of syncs \
-         and the answers of probes have kept their names (`kubeproxy_sync_proxy_rules_…`, \
-         `kubeproxy_proxy_healthz_total`, `kubeproxy_proxy_livez_total`), all others are weir's own \
-         (`weir_…`): change dashboards and alerts. A first write that never succeeds becomes unhealthy \
-         after twice the sync period; kube-proxy stays healthy until one succeeded. `/proxyMode` and \
-         `/configz` aren't served.",
+        "The addresses are kube-proxy's, so both can't serve at once. Its metrics of syncs, \
+         changes, network programming and probes have kept their names (`kubeproxy_…`) without the \
+         label `ip_family`; those of iptables have no counterpart, and all others are weir's own \
+         (`weir_…`). `/proxyMode` says the dataplane of services on which no policy has an opinion. A first write that never succeeds becomes unhealthy \
+         after twice the sync period; kube-proxy stays healthy until one succeeded.",
     ),
 ];
 

@@ -10,8 +10,6 @@ pub enum Fate {
     Honoured(&'static str),
     /// It has no meaning here, because.
     Ignored(&'static str),
-    /// What it asks for isn't there yet.
-    NotYet(&'static str),
 }
 
 /// A field by its path and what becomes of it. A path names all that lies below it.
@@ -29,10 +27,6 @@ const fn honoured(path: &'static str, by: &'static str) -> Field {
 
 const fn ignored(path: &'static str, why: &'static str) -> Field {
     Field { path, fate: Fate::Ignored(why) }
-}
-
-const fn not_yet(path: &'static str, why: &'static str) -> Field {
-    Field { path, fate: Fate::NotYet(why) }
 }
 
 const NO_MARK: &str = "weir masquerades by the original destination and marks no packet";
@@ -64,9 +58,10 @@ pub const FIELDS: &[Field] = &[
     honoured("healthzBindAddress", "`health.address`; without a port, 10256"),
     honoured("metricsBindAddress", "`metrics.address`; without a port, 10249"),
     honoured("bindAddressHardFail", "`health.required` and `metrics.required`"),
-    not_yet(
+    honoured(
         "enableProfiling",
-        "the metrics address serves no profiles: profile the process by perf",
+        "`metrics.profiling`: a CPU profile at `/debug/pprof/profile`, and `PUT /debug/flags/v` to the \
+         node itself; Go's other profiles have no counterpart",
     ),
     ignored("showHiddenMetricsForVersion", "weir hides no metrics"),
     honoured("mode", "`dataplane`: ipvs and nftables as they are, iptables or none as auto"),
@@ -160,7 +155,6 @@ pub fn table() -> String {
         let (here, why) = match field.fate {
             Fate::Honoured(by) => ("honoured", by),
             Fate::Ignored(why) => ("ignored", why),
-            Fate::NotYet(why) => ("not yet", why),
         };
         let _ = writeln!(text, "| `{}` | {here} | {why} |", field.path);
     }

@@ -30,6 +30,7 @@ pub(super) struct File {
     pub(super) healthz_bind_address: String,
     pub(super) metrics_bind_address: String,
     pub(super) bind_address_hard_fail: bool,
+    pub(super) enable_profiling: bool,
     pub(super) mode: Mode,
     pub(super) iptables: IpTables,
     pub(super) ipvs: Ipvs,

@@ -52,12 +52,16 @@ fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
+/// A header of weir's own answer, which is one of the modes as well.
+const OURS: &str = "weir-dataplanes:";
+
 /// The mode in an answer that is kube-proxy's; weir itself and others say something else.
 fn mode(answer: &[u8]) -> Option<&str> {
     const MODES: [&str; 3] = ["iptables", "ipvs", "nftables"];
     let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\r\n\r\n")?;
     let is_ok = head.starts_with("HTTP/1.") && head.split(' ').nth(1) == Some("200");
-    is_ok.then(|| body.trim()).filter(|body| MODES.contains(body))
+    let is_ours = head.lines().any(|line| line.to_ascii_lowercase().starts_with(OURS));
+    (is_ok && !is_ours).then(|| body.trim()).filter(|body| MODES.contains(body))
 }
 
 #[cfg(test)]
@@ -73,6 +77,8 @@ mod tests {
             ("HTTP/1.1 200 OK\r\n\r\nnftables\n", Some("nftables")),
             ("HTTP/1.0 404 Not Found\r\n\r\nipvs", None),
             ("HTTP/1.0 200 OK\r\n\r\nok", None),
+            ("HTTP/1.1 200 OK\r\nWeir-Dataplanes: ipvs=1, nftables=0\r\n\r\nipvs", None),
+            ("HTTP/1.1 503 Service Unavailable\r\n\r\nipvs", None),
             ("SSH-2.0-OpenSSH\r\n\r\nipvs", None),
             ("HTTP/1.0 200 OK\r\n", None),
             ("", None),

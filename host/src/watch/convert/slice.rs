@@ -10,6 +10,8 @@ use super::{meta, port};
 
 /// Says which Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// When the pod or Service changed for which the slice was written last, in RFC 3339.
+const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 /// Marks the slices of headless Services, which kube-proxy doesn't watch either.
 const HEADLESS: &str = "service.kubernetes.io/headless";
 
@@ -35,15 +37,23 @@ fn convert(from: api::EndpointSlice, faults: &mut Faults) -> Option<EndpointSlic
     }
     let family = family(&from.address_type, faults)?;
     let name = name?;
+    let annotations = meta::tags(from.metadata.annotations);
     Some(EndpointSlice {
         service: ObjectName::new(name.namespace.clone(), owner?.clone()),
         name,
         labels,
-        annotations: meta::tags(from.metadata.annotations),
+        last_change_trigger: trigger(annotations.get(TRIGGER)),
+        annotations,
         family,
         ports: ports(from.ports, faults),
         endpoints: endpoints(from.endpoints, family, faults),
     })
+}
+
+/// A time that can't be read, or from before 1970, measures nothing; the slice holds all the same.
+fn trigger(annotation: Option<&String>) -> Option<u64> {
+    let time: jiff::Timestamp = annotation?.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
 }
 
 fn family(given: &str, faults: &mut Faults) -> Option<Family> {

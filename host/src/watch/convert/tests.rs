@@ -103,3 +103,28 @@ fn a_node_on_its_way_out_is_seen() {
     from.metadata.deletion_timestamp = Some(epoch.into());
     assert!(object(node(from)).deleting);
 }
+
+#[test]
+fn the_time_of_the_last_change_is_read_and_a_wrong_one_is_left_out() {
+    let cases = [
+        (Some("2023-11-14T22:13:20Z"), Some(1_700_000_000_000)),
+        (Some("2023-11-14T22:13:20.25Z"), Some(1_700_000_000_250)),
+        (Some("2023-11-14T23:13:20+01:00"), Some(1_700_000_000_000)),
+        (Some("yesterday"), None),
+        (Some("1960-01-01T00:00:00Z"), None),
+        (Some(""), None),
+        (None, None),
+    ];
+    for (written, want) in cases {
+        let labels = [("kubernetes.io/service-name".to_owned(), "web".to_owned())];
+        let key = "endpoints.kubernetes.io/last-change-trigger-time".to_owned();
+        let annotations = written.map(|it| [(key, it.to_owned())].into());
+        let metadata = ObjectMeta { labels: Some(labels.into()), annotations, ..named("web-1") };
+        let from = discovery::EndpointSlice {
+            address_type: "IPv4".to_owned(),
+            metadata,
+            ..discovery::EndpointSlice::default()
+        };
+        assert_eq!(object(slice(from)).last_change_trigger, want, "{written:?}");
+    }
+}

@@ -22,19 +22,16 @@ pub enum Outcome {
     Changed,
     /// It has no counterpart.
     Without,
-    /// What it asks for isn't there yet.
-    NotYet,
     /// Nothing is known about a field of this name.
     Unknown,
 }
 
 impl Outcome {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Carried, "Carries over"),
         (Self::Default, "Not set, so kube-proxy's default is written down"),
         (Self::Changed, "Carries over with another meaning"),
         (Self::Without, "Has no counterpart"),
-        (Self::NotYet, "Isn't supported yet"),
         (Self::Unknown, "Isn't known"),
     ];
 
@@ -44,7 +41,6 @@ impl Outcome {
             Some(NoticeKind::Default) => Self::Default,
             Some(NoticeKind::Changed) => Self::Changed,
             Some(NoticeKind::Ignored) => Self::Without,
-            Some(NoticeKind::NotYet) => Self::NotYet,
             Some(NoticeKind::Unknown) => Self::Unknown,
         }
     }

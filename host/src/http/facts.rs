@@ -1,0 +1,52 @@
+//! `/proxyMode` and `/configz`: what this daemon is, in kube-proxy's words.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::{NOSNIFF, Site};
+use crate::config::{Config, GROUP};
+use crate::drive::Command;
+
+/// Service ports by dataplane, beside the one word.
+const DATAPLANES: HeaderName = HeaderName::from_static("weir-dataplanes");
+
+/// How long the loop may take, less than whoever asks by loopback waits.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The two pages.
+pub(super) fn site(site: Site, config: &Config) -> Router {
+    let effective = Bytes::from(serde_json::json!({ GROUP: config }).to_string());
+    let kind =
+        [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
+    let configz = move || async move { (kind, effective) };
+    Router::new().route("/proxyMode", get(mode)).with_state(site).route("/configz", get(configz))
+}
+
+/// Before the loop runs nobody waits for it: the daemon itself looks for a kube-proxy here by then.
+async fn mode(State(Site { shared, commands }): State<Site>) -> Response {
+    if !shared.is_running.load(Ordering::Acquire) {
+        return unknown();
+    }
+    let asked = tokio::task::spawn_blocking(move || {
+        let (reply, answer) = mpsc::channel();
+        commands.send(Command::Mode(reply)).ok()?;
+        answer.recv_timeout(PATIENCE).ok()
+    });
+    let Ok(Some(mode)) = asked.await else { return unknown() };
+    let headers =
+        [(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF.to_owned()), (DATAPLANES, mode.to_string())];
+    (headers, mode.usual.as_str()).into_response()
+}
+
+fn unknown() -> Response {
+    let text = "the daemon is busy, starting or ending\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(DATAPLANES, "unknown")], text).into_response()
+}

@@ -9,6 +9,7 @@ pub mod convert;
 pub mod key;
 pub mod manifests;
 pub mod problem;
+pub mod rights;
 
 pub use key::Key;
 pub use problem::{Problem, Report};

@@ -71,6 +71,10 @@ target/policies/%.wasm: policies/%/Cargo.toml force
 	@mkdir -p $(@D)
 	$(built) weir policy build policies/$* --out $@
 
+.PHONY: image
+image: ## Build the container image weir:VERSION; needs podman, docker or buildah
+	@deploy/image/build
+
 .PHONY: bench
 bench: setup policies ## Measure, in a guest whose clock counts instructions; writes docs/performance.md
 	@$(in) benches/run

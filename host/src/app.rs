@@ -105,6 +105,12 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
 /// # Errors
 /// The kernel can't be asked, or nothing in it could carry a service.
 pub fn open(config: &Config) -> Result<(LinuxKernel, Found)> {
+    if !may_write_the_kernel() {
+        bail!(
+            "CAP_NET_ADMIN is missing, without which nothing of services can be read or written in the \
+             kernel: run as root, or give the container this capability (capabilities.add: [NET_ADMIN])"
+        );
+    }
     let mut kernel = LinuxKernel::open(how(config))?;
     let found = kernel.probe();
     if !kernel.has_ipvs() && found.schedulers.is_empty() {
@@ -114,6 +120,12 @@ pub fn open(config: &Config) -> Result<(LinuxKernel, Found)> {
         );
     }
     Ok((kernel, found))
+}
+
+/// Where that can't be asked, trying will tell.
+fn may_write_the_kernel() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.map_or(true, |it| it.effective.contains(rustix::thread::CapabilitySet::NET_ADMIN))
 }
 
 /// How long a leaving server may drain, in milliseconds.
@@ -169,8 +181,8 @@ pub fn defaults(config: &Config) -> Result<Defaults> {
 pub fn set_sysctls(config: &Config, has_ipvs: bool) -> Vec<String> {
     let settings = sysctl::all(config, has_ipvs, processors::online());
     let (written, wrong) = ProcSys::default().settle(&settings);
-    if written > 0 {
-        tracing::info!(written, "sysctls set");
+    for sysctl::Written { name, was, is } in written {
+        tracing::info!(name, was, is, "sysctl set");
     }
     for wrong in &wrong {
         tracing::warn!(problem = %wrong, "a sysctl is not as it must be");

@@ -159,7 +159,7 @@ pub enum Command {
     /// Show or change how much the running daemon logs, until it ends
     #[command(after_help = help::LOG_LEVEL)]
     LogLevel(LogLevelArgs),
-    /// Set the kernel's sysctls and exit; for a privileged init container
+    /// Make the node ready for a daemon without privileges, and exit; for a privileged init container
     #[command(after_help = help::INIT)]
     Init(InitArgs),
     /// Make policies, and look at them
@@ -328,9 +328,13 @@ pub struct LogLevelArgs {
 /// `weir init`.
 #[derive(Args, Clone, Debug)]
 pub struct InitArgs {
-    /// Configuration file: strictARP and the section conntrack have sysctls of their own
+    /// Configuration file: strictARP and the section conntrack have sysctls of their own, and paths says
+    /// which folders are made
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+    /// Exit 0 even if something stays wrong; the daemon names it again and serves without
+    #[arg(long)]
+    pub warn_only: bool,
 }
 
 /// `weir config …`.

@@ -1,6 +1,7 @@
 //! What services rest on and none of them owns: from the configuration, the Node and its interfaces.
 //! Pure.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use weir_core::compile::{Here, WaysOut};
@@ -14,7 +15,9 @@ use crate::config::{Config, DetectLocalMode, IcmpEcho};
 pub fn base(config: &Config, model: &Model) -> Base {
     let masquerade = &config.masquerade;
     let pods = pods(config, model);
-    let mut ranges = model.service_ranges();
+    // Beside another proxy, what belongs to none of our Services may belong to one of its.
+    let is_alone = config.service_proxy_name.is_none();
+    let mut ranges = if is_alone { model.service_ranges() } else { BTreeSet::new() };
     ranges.extend(config.service_cidrs.iter().map(|range| range.get()));
     if let Pods::In(pods) = &pods {
         // A range that reaches into the pods' would cut them off.
@@ -79,5 +82,32 @@ pub fn here(config: &Config, model: &Model, around: &Around) -> Here {
         node_ports: config.node_port_addresses.get().of(model.node(), held),
         external_ranges: allowed.map(|all| all.iter().map(|range| range.get()).collect()),
         ..Here::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_core::model::{Change, ServiceCidr};
+
+    use super::*;
+
+    fn ranges(text: &str) -> usize {
+        let text = format!("apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\n{text}");
+        let flags = crate::config::Overrides::default();
+        let (config, _) =
+            crate::config::parse(std::path::Path::new("weir.yaml"), &text, &flags).unwrap();
+        let mut model = Model::new("node".to_owned());
+        model.fold(Change::ServiceCidr(Box::new(ServiceCidr {
+            name: "kubernetes".to_owned(),
+            ranges: ["10.96.0.0/16".parse().unwrap()].into(),
+        })));
+        base(&config, &model).ranges.len()
+    }
+
+    #[test]
+    fn beside_another_proxy_only_ranges_that_are_named_are_ours() {
+        assert_eq!(ranges(""), 1);
+        assert_eq!(ranges("serviceProxyName: weir"), 0);
+        assert_eq!(ranges("serviceProxyName: weir\nserviceCIDRs: [10.97.0.0/16]"), 1);
     }
 }

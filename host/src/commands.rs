@@ -2,6 +2,7 @@
 
 mod bugreport;
 mod cleanup;
+mod init;
 mod preview;
 
 use std::io::Write;
@@ -13,8 +14,8 @@ use weir_core::net::ObjectName;
 
 use crate::admin::{self, Answer, Request};
 use crate::args::{
-    Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, InitArgs, LogLevelArgs, Output, RunArgs,
-    SourceArgs, StatusArgs, VersionArgs,
+    Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, LogLevelArgs, Output, RunArgs, SourceArgs,
+    StatusArgs, VersionArgs,
 };
 use crate::config::{self, Config, Overrides};
 use crate::kernel::doctor::{self, Verdict};
@@ -36,7 +37,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cleanup(args) => cleanup::run(&global, &args),
         Command::Sync(_) => sync(&global),
         Command::LogLevel(args) => log_level(&global, &args),
-        Command::Init(args) => init(&global, &args),
+        Command::Init(args) => init::run(&global, &args),
         Command::Policy(args) => printed(crate::policy_cmd::run(args, preview::views)),
         Command::Config(args) => {
             let (out, remarks) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
@@ -180,18 +181,6 @@ fn examine(global: &GlobalArgs, args: &DoctorArgs) -> Result<ExitCode> {
         Output::Json => json(&findings)?,
     }
     Ok(if findings.worst() == Verdict::Missing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Loads the modules whose sysctls it then sets: IPVS by being asked for, what nftables takes by being
-/// tried, and with both conntrack.
-fn init(global: &GlobalArgs, args: &InitArgs) -> Result<ExitCode> {
-    let config = load_file(global, args.config.as_deref())?;
-    let (kernel, _) = app::open(&config)?;
-    let wrong = app::set_sysctls(&config, kernel.has_ipvs());
-    if wrong.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    bail!("{} sysctls stay wrong:\n  {}", wrong.len(), wrong.join("\n  "))
 }
 
 fn version(args: &VersionArgs) -> Result<ExitCode> {

@@ -104,7 +104,8 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifests: Option<PathBuf>,
     /// Serves only Services whose label `service.kubernetes.io/service-proxy-name` says this;
-    /// without it, only Services without that label.
+    /// without it, only Services without that label. With it ServiceCIDR objects are left alone: an
+    /// address that belongs to none of these Services may belong to one of another proxy's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_proxy_name: Option<Label>,
     /// Ranges that addresses of Services are handed out from, beside those of ServiceCIDR objects;

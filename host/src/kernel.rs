@@ -13,6 +13,7 @@ mod firewall;
 mod flows;
 mod followed;
 pub mod interfaces;
+pub mod load;
 mod locals;
 pub mod lock;
 pub mod modules;

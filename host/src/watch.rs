@@ -11,6 +11,7 @@ pub mod key;
 pub mod kinds;
 pub mod manifests;
 pub mod problem;
+pub mod rights;
 
 mod typed;
 

@@ -105,10 +105,18 @@ Prints the level in force. The configuration and --log-level hold again after th
 
 pub(super) const INIT: &str = "\
 Examples:
+  # Make ready what `weir run` needs and can't do itself with CAP_NET_ADMIN alone
   weir init
+
+  # With the sysctls and the folders that a configuration asks for
   weir init --config /etc/weir/weir.yaml
 
-Writes only sysctls that differ, and names each that can't be written.";
+  # Start the daemon even on a node where something can't be set
+  weir init --config /etc/weir/weir.yaml --warn-only
+
+Makes the run folder and the cache folder, lets the kernel load its modules (and loads them from
+/lib/modules where it doesn't), and sets the sysctls that differ. Says what it did; the second time
+that is nothing. Exits 1 if something stays wrong, and names it.";
 
 pub(super) const CONFIG: &str = "\
 Examples:

@@ -99,7 +99,9 @@ pub fn examine(config: &Config) -> Findings {
     all
 }
 
-fn release() -> String {
+/// The running kernel's release, as uname(2) has it.
+#[must_use]
+pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 

@@ -64,7 +64,7 @@ impl Modules {
 }
 
 /// `kernel/net/netfilter/ipvs/ip_vs_rr.ko.xz` → `ip_vs_rr`; modules' names have no dashes.
-fn name_of(path: &str) -> String {
+pub(super) fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }

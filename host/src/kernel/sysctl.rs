@@ -45,6 +45,17 @@ pub struct Setting {
     pub why: &'static str,
 }
 
+/// A sysctl that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value before.
+    pub was: u64,
+    /// Its value now.
+    pub is: u64,
+}
+
 /// A sysctl that isn't as it must be, and could not be made so.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -208,10 +219,10 @@ impl ProcSys {
         read.filter(|(setting, is)| !is.as_ref().is_ok_and(|is| setting.want.is_met(*is))).collect()
     }
 
-    /// Writes the settings that differ. Says how many it wrote, and which stay wrong.
+    /// Writes the settings that differ. Says what it wrote, and which stay wrong.
     #[must_use]
-    pub fn settle(&self, settings: &[Setting]) -> (usize, Vec<Wrong>) {
-        let mut written = 0;
+    pub fn settle(&self, settings: &[Setting]) -> (Vec<Written>, Vec<Wrong>) {
+        let mut written = Vec::new();
         let mut wrong = Vec::new();
         for (setting, is) in self.wrong(settings) {
             let problem = match is {
@@ -219,7 +230,8 @@ impl ProcSys {
                 Ok(is) => {
                     match fs::write(self.path(setting.name), setting.want.number().to_string()) {
                         Ok(()) => {
-                            written += 1;
+                            let Setting { name, want, .. } = *setting;
+                            written.push(Written { name, was: is, is: want.number() });
                             continue;
                         }
                         Err(error) => Problem::ReadOnly { is, error },
@@ -262,16 +274,17 @@ mod tests {
     fn only_what_differs_is_written() {
         let (_dir, sys) = folder(&[("net.a.acct", "0\n"), ("net.a.max", "200\n")]);
         let (written, wrong) = sys.settle(&[ACCT, MAX]);
-        assert_eq!((written, wrong.len()), (1, 0));
+        assert_eq!(written, [Written { name: "net.a.acct", was: 0, is: 1 }]);
+        assert_eq!(wrong.len(), 0);
         assert_eq!((sys.read("net.a.acct").unwrap(), sys.read("net.a.max").unwrap()), (1, 200));
-        assert_eq!(sys.settle(&[ACCT, MAX]).0, 0, "the second time nothing differs");
+        assert_eq!(sys.settle(&[ACCT, MAX]).0, [], "the second time nothing differs");
     }
 
     #[test]
     fn what_cannot_be_read_is_named_with_what_to_do() {
         let (_dir, sys) = folder(&[("net.a.max", "many\n")]);
         let (written, wrong) = sys.settle(&[ACCT, MAX]);
-        assert_eq!(written, 0);
+        assert_eq!(written, []);
         let text: Vec<_> = wrong.iter().map(ToString::to_string).collect();
         assert!(
             text[0].starts_with("sysctl net.a.acct must be 1: x; it can't be read (No such file"),

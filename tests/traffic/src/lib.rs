@@ -5,6 +5,7 @@
 //! and IPv6, in any network namespace.
 
 pub mod answer;
+pub mod confine;
 pub mod endpoint;
 pub mod failure;
 pub mod hit;

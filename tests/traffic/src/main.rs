@@ -1,5 +1,6 @@
 //! The command line of the traffic tools.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use rustix::thread::CapabilitySet;
 use serde::Serialize;
+use weir_traffic::confine::{self, Confine};
 use weir_traffic::endpoint::bytes;
 use weir_traffic::hit::Hit;
 use weir_traffic::hold::Hold;
@@ -38,6 +41,7 @@ enum Command {
     Hold(HoldArgs),
     Meet(MeetArgs),
     Stray(StrayArgs),
+    Confine(ConfineArgs),
 }
 
 /// Answer connections and datagrams with a name and the address that was seen, until killed.
@@ -173,6 +177,21 @@ struct StrayArgs {
     to: SocketAddr,
 }
 
+/// Run a command as a container runtime would: read-only mounts, few capabilities, no new privileges,
+/// the default seccomp filter; in this network namespace, with these files and process ids.
+#[derive(Debug, Args)]
+struct ConfineArgs {
+    /// A capability that it keeps; may be given many times.
+    #[arg(long, value_name = "NAME", value_parser = confine::capability)]
+    capability: Vec<CapabilitySet>,
+    /// A folder that it may write below; may be given many times.
+    #[arg(long, value_name = "DIR")]
+    writable: Vec<PathBuf>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<OsString>,
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     if let Some(name) = &cli.netns {
@@ -187,6 +206,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Stray(StrayArgs { from, to }) => {
             weir_traffic::stray::send(from, to).with_context(|| format!("send to {to}"))?;
             true
+        }
+        Command::Confine(ConfineArgs { capability, writable, command }) => {
+            let capabilities = capability.into_iter().collect();
+            match (Confine { capabilities, writable }).run(&command)? {}
         }
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

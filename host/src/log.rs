@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -27,10 +27,20 @@ pub fn start(log: &Log) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines.with_filter(filter_fn(|line| !is_told_elsewhere(line.target())));
     // Only a test that runs several daemons in one process starts it twice.
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
         drop(LEVEL.set(handle));
     }
+}
+
+/// The client of the API server warns of what its caller tells better, and writes out whole answers
+/// that it can't read, with whatever stands in them.
+fn is_told_elsewhere(target: &str) -> bool {
+    let of = |name: &str| {
+        target.strip_prefix(name).is_some_and(|it| it.is_empty() || it.starts_with("::"))
+    };
+    of("kube_client") || of("kube_runtime")
 }
 
 /// The least important line that is written now.
@@ -77,5 +87,16 @@ fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_told_elsewhere;
+
+    #[test]
+    fn the_clients_own_words_are_left_out_and_nobody_elses() {
+        assert!(is_told_elsewhere("kube_client::client") && is_told_elsewhere("kube_runtime"));
+        assert!(!is_told_elsewhere("weir::watch::api") && !is_told_elsewhere("kube_clients"));
     }
 }

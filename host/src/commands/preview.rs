@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel};
 use weir_core::model::{Change, Model, Touched};
@@ -14,7 +15,7 @@ use weir_core::sight::{self, Beside, view_of};
 use weir_core::view::{KernelAbilities, ServiceView};
 
 use super::{json, load, say};
-use crate::app;
+use crate::app::{self, Source};
 use crate::args::{Against, GlobalArgs, PlanArgs, PlanOutput, SourceArgs};
 use crate::base::{Around, base, here};
 use crate::config::Config;
@@ -24,7 +25,12 @@ use crate::kernel::{LinuxKernel, doctor, interfaces, processors};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::explain::{Explanation, explain as explained};
+use crate::watch::Problem;
+use crate::watch::api::read_api;
 use crate::watch::manifests::read_directory;
+
+/// How long an API server may take to show everything.
+const ASKED: Duration = Duration::from_secs(60);
 
 /// `weir plan`.
 pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
@@ -112,17 +118,25 @@ fn assumed() -> KernelAbilities {
 
 fn read(folder: &Path) -> Result<Vec<Change>> {
     let reading = read_directory(folder)?;
-    for problem in &reading.problems {
-        tracing::warn!(%problem, "an object is not as it should be");
-    }
+    tell(&reading.problems);
     Ok(reading.changes)
 }
 
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        tracing::warn!(%problem, "an object is not as it should be");
+    }
+}
+
 fn changes(config: &Config) -> Result<Vec<Change>> {
-    let Some(folder) = &config.manifests else {
-        bail!("no source of services: give a folder of manifests with --manifests DIR");
+    let settings = match app::source(config)? {
+        Source::Manifests(folder) => return read(&folder),
+        Source::Api(settings) => settings,
     };
-    read(folder)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let reading = runtime.block_on(read_api(&settings, ASKED))?;
+    tell(&reading.problems);
+    Ok(reading.changes)
 }
 
 fn model(config: &Config) -> Result<Model> {

@@ -8,6 +8,7 @@ mod access;
 mod arrival;
 mod counts;
 mod follow;
+mod once;
 mod switch;
 mod told;
 mod trouble;
@@ -26,6 +27,7 @@ use super::convert::ServiceCidrObject;
 pub use access::{Access, AccessError, Credentials, SERVICE_ACCOUNT};
 pub use counts::{Counts, KindLabels, RequestLabels};
 use follow::{Need, Selection, follow};
+pub use once::{NotRead, Reading, read_api};
 use switch::Switch;
 
 /// How many events may wait for their taker before the watches wait too.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
+use weir::watch::Key;
+use weir::watch::api::read_api;
 use weir::watch::rights::RIGHTS;
 use weir_apiserver::{Fault, Resource, Settings};
 
@@ -162,6 +164,19 @@ async fn only_slices_that_are_ours_are_followed() {
         follower.until("it goes", |it| !it.gone.is_empty()).await;
         assert_eq!(follower.gone(), [format!("EndpointSlice shop/{ours}")]);
     }
+}
+
+#[tokio::test]
+async fn it_can_be_read_once() {
+    let cluster = Cluster::new().await;
+    cluster.server.put(service("web", "10.96.0.1"));
+    let reading = read_api(&cluster.settings(), Duration::from_secs(30)).await.unwrap();
+    let mut read: Vec<String> = reading.changes.iter().map(|it| Key::of(it).to_string()).collect();
+    read.sort_unstable();
+    assert_eq!(read, ["Namespace shop", "Node here", "Service shop/web"]);
+    cluster.server.fail(None, None, 1_000_000, Fault::Status(403, "not you".to_owned()));
+    let late = read_api(&cluster.settings(), Duration::from_millis(500)).await.unwrap_err();
+    assert!(late.to_string().contains("not you"), "{late}");
 }
 
 /// The ClusterRole in deploy/ grants what is in [`RIGHTS`]: all of it is asked, and nothing else.

@@ -60,7 +60,7 @@ pub struct Patience {
     pub longest_pause: Duration,
     /// How long without failure until the first pause is the first again.
     pub calm: Duration,
-    /// How long a request may be without an answer, and a list without another object.
+    /// How long a request may be without an answer, and half as long as a list without another object.
     pub silence: Duration,
     /// How often to ask again for a kind of object that the server doesn't serve.
     pub unserved: Duration,

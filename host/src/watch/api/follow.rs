@@ -132,6 +132,12 @@ impl Follower {
         if self.streamed { config.streaming_lists() } else { config }
     }
 
+    /// How long a list may be without another object. A request that isn't answered at all ends before,
+    /// and says better what is wrong.
+    fn slowest(&self) -> Duration {
+        self.source.settings.patience.silence * 2
+    }
+
     /// Takes in what a watch says until it has to be begun anew; says how long to wait before.
     async fn watch<K: Kind>(
         &mut self,
@@ -165,8 +171,9 @@ impl Follower {
                     }
                 }
                 None => {
-                    let silence = self.source.settings.patience.silence.as_secs();
-                    let words = format!("a list makes no progress for {silence} s");
+                    let silence = self.slowest().as_secs();
+                    let refuser = self.source.switch.refuser();
+                    let words = format!("{refuser}: a list makes no progress for {silence} s");
                     self.in_trouble(Meaning::Unreachable, words).await?;
                     // A server that knows no streamed lists sends a watch that never says its end.
                     self.streamed = false;
@@ -183,7 +190,7 @@ impl Follower {
         mut watched: Pin<&mut impl Stream<Item = Said<K>>>,
         listing: bool,
     ) -> Result<Option<Said<K>>, Unheard> {
-        let silence = self.source.settings.patience.silence;
+        let silence = self.slowest();
         loop {
             tokio::select! {
                 // What was answered is looked at first: a failure may follow at once.

@@ -106,6 +106,15 @@ sees "only pods keep their address" 10.1.0.12 10.1.0.1 10.1.0.1
 node '10.77.0.0/24, "fd00:77::/64"' 10.2.0.101 fd00:2::101
 check "other ranges of the Node hold at once" within "$soon" bash -c "$(declare -f hit seen); [ \"\$(seen pod2 $four)\" = 10.1.0.1 ]"
 
+# The same where nftables carries the service.
+node '10.1.0.0/24, "fd00:1::/64"' 10.2.0.101 fd00:2::101
+dataplane=nftables
+with "by the Node's ranges, nftables" 'masquerade: {detectLocal: {mode: NodeCIDR}}'
+sees "nftables: only pods keep their address" 10.1.0.12 10.1.0.1 10.1.0.1
+node '10.77.0.0/24, "fd00:77::/64"' 10.2.0.101 fd00:2::101
+check "nftables: other ranges of the Node hold at once" within "$soon" bash -c "$(declare -f hit seen); [ \"\$(seen pod2 $four)\" = 10.1.0.1 ]"
+dataplane=ipvs
+
 with "all" 'masquerade: {all: true}'
 sees "nobody keeps an address" 10.1.0.1 10.1.0.1 10.1.0.1
 

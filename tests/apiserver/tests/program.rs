@@ -17,7 +17,7 @@ fn start(folder: &Path) -> Child {
         .arg(folder.join("kubeconfig"))
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
+        .expect("the program that was just built")
 }
 
 #[test]

@@ -24,10 +24,12 @@ use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors, timeouts, words};
 use crate::policies::{Chain, watch_files};
 use crate::reconcile::{Defaults, Reconciler};
+use crate::report::events::Tell;
 use crate::{admin, http};
 
 use ends::{Signals, Watched, stopped_or_ended};
 use news::{forward, watch_kernel};
+use source::Opened;
 pub use source::{Source, source};
 
 /// Serves the node until SIGTERM or SIGINT.
@@ -48,7 +50,8 @@ pub fn run(config: &Config) -> Result<()> {
     runtime.spawn(http::checks(shared.clone()));
     let desk = Desk { commands: commands.clone(), shared: shared.clone(), config: config.clone() };
     admin::listen(&config.paths.run_dir, desk).context("listen for weir status and others")?;
-    let (events, rescan) = source.open(config, &runtime, Arc::clone(&shared.metrics.api))?;
+    let Opened { events, rescan, tell } =
+        source.open(config, &runtime, Arc::clone(&shared.metrics.api))?;
     let _files = watch_files(config.policies.iter().map(|it| it.file.as_path()), &commands)
         .inspect_err(
             |error| tracing::warn!(%error, "policies' files are looked at on the sync period only"),
@@ -58,7 +61,7 @@ pub fn run(config: &Config) -> Result<()> {
     let (config, ready) = (config.clone(), Arc::new(AtomicBool::new(false)));
     let is_ready = Arc::clone(&ready);
     let reconcile = Watched::spawn("reconcile", move || {
-        let drive = prepare(&config, shared, rescan)?;
+        let drive = prepare(&config, shared, rescan, tell)?;
         is_ready.store(true, Ordering::Release);
         drive.run(&inbox);
         Ok(())
@@ -77,7 +80,12 @@ async fn listen(config: &Config, shared: &Shared, commands: &Sender<Command>) ->
 }
 
 /// Opens the kernel, sets what is set once, and loads the policies.
-fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<LinuxKernel, Chain>> {
+fn prepare(
+    config: &Config,
+    shared: Shared,
+    rescan: Rescan,
+    tell: Tell,
+) -> Result<Drive<LinuxKernel, Chain>> {
     let (mut kernel, found) = open(config)?;
     let sysctls = set_sysctls(config, kernel.has_ipvs());
     for missing in &found.missing {
@@ -97,7 +105,7 @@ fn prepare(config: &Config, shared: Shared, rescan: Rescan) -> Result<Drive<Linu
     all.resume(drains, seen);
     all.kernel.resume(keep.virtuals());
     all.policies.restore(keep.answers());
-    Ok(Drive::new(all, config.clone(), shared, keep, sysctls, rescan))
+    Ok(Drive::new(all, config.clone(), shared, keep, sysctls, rescan).telling(tell))
 }
 
 /// Opens the kernel and tries what nftables can do, which loads the modules whose sysctls are set next.

@@ -26,6 +26,7 @@ use crate::keep::{Keep, NotKept};
 use crate::kernel::words;
 use crate::pace::Pace;
 use crate::reconcile::Reconciler;
+use crate::report::events::Tell;
 use crate::report::explain::explain;
 use crate::report::metrics::gauges;
 use crate::report::mode::Mode;
@@ -57,6 +58,7 @@ pub struct Drive<K, P> {
     shared: Shared,
     keep: Keep,
     rescan: Rescan,
+    tell: Tell,
     /// The ending servers that were kept last.
     ending: BTreeSet<Server>,
     pace: Pace,
@@ -113,6 +115,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             shared,
             keep,
             rescan,
+            tell: Box::new(|_, _| {}),
             ending: BTreeSet::new(),
             pace,
             sysctls,
@@ -141,6 +144,12 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
         }
+    }
+
+    /// The same, which tells of Services what is new in each turn.
+    #[must_use]
+    pub fn telling(self, tell: Tell) -> Self {
+        Self { tell, ..self }
     }
 
     /// Runs until told to stop, or until nobody is left to send commands.

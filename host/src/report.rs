@@ -1,6 +1,7 @@
 //! What weir says of itself: health, metrics, status and explanations.
 
 pub mod checks;
+pub mod events;
 pub mod explain;
 pub mod health;
 pub mod metrics;

@@ -5,6 +5,8 @@
 mod cluster;
 #[path = "api_server/credentials.rs"]
 mod credentials;
+#[path = "api_server/events.rs"]
+mod events;
 #[path = "api_server/failures.rs"]
 mod failures;
 #[path = "api_server/lists.rs"]

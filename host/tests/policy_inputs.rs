@@ -81,6 +81,7 @@ fn http() -> ServicePort {
 fn service(revision: &str) -> Change {
     Change::Service(Box::new(Service {
         name: name(),
+        uid: None,
         created: None,
         labels: Default::default(),
         annotations: [("revision".to_owned(), revision.to_owned())].into(),

@@ -78,6 +78,7 @@ pub(crate) fn slice_port(name: &str, protocol: Protocol, number: u16) -> SlicePo
 pub(crate) fn web(addresses: &[&str]) -> Service {
     Service {
         name: ObjectName::new("shop", "web"),
+        uid: None,
         created: Some(100),
         labels: Tags::new(),
         annotations: Tags::new(),

@@ -60,6 +60,8 @@ pub struct ServicePort {
 pub struct Service {
     /// Its name.
     pub name: ObjectName,
+    /// `metadata.uid`; none in a file that nobody handed one out for.
+    pub uid: Option<String>,
     /// `metadata.creationTimestamp` in seconds since 1970; the older of two claimants of one address wins.
     pub created: Option<i64>,
     /// `metadata.labels`.

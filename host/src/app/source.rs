@@ -9,8 +9,11 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::config::{Config, ServerUrl};
 use crate::drive::Rescan;
+use crate::report::events::Tell;
 use crate::watch::Event;
-use crate::watch::api::{self, Access, Counts, Credentials, Patience, SERVICE_ACCOUNT, watch_api};
+use crate::watch::api::{
+    self, Access, Counts, Credentials, Followed, Patience, SERVICE_ACCOUNT, watch_api,
+};
 use crate::watch::manifests::{Settings, watch_directory};
 
 /// Where objects are read from.
@@ -20,6 +23,16 @@ pub enum Source {
     Manifests(PathBuf),
     /// A cluster's API servers.
     Api(api::Settings),
+}
+
+/// A source that is open.
+pub(super) struct Opened {
+    /// What it tells.
+    pub(super) events: Receiver<Event>,
+    /// Has it look now.
+    pub(super) rescan: Rescan,
+    /// Takes what is to be told of Services.
+    pub(super) tell: Tell,
 }
 
 /// The address of the Service `kubernetes`, as a pod's environment names it.
@@ -83,27 +96,29 @@ fn choose(config: &Config, pod: Option<&InCluster>) -> Result<Source> {
 }
 
 impl Source {
-    /// Opens the source: what it tells, and how to have it look now.
+    /// Opens the source.
     pub(super) fn open(
         &self,
         config: &Config,
         runtime: &Runtime,
         counts: Arc<Counts>,
-    ) -> Result<(Receiver<Event>, Rescan)> {
+    ) -> Result<Opened> {
         match self {
             Self::Manifests(folder) => {
                 let rescan = config.sync.refresh_period.get();
                 let settings = Settings { rescan, ..Settings::default() };
                 let (watch, events) =
                     watch_directory(folder, settings).context("read the manifests")?;
-                Ok((events, Box::new(move || watch.rescan())))
+                let rescan = Box::new(move || watch.rescan());
+                // Files have nobody to tell.
+                Ok(Opened { events, rescan, tell: Box::new(|_, _| {}) })
             }
             Self::Api(settings) => {
                 let opened = runtime.block_on(watch_api(settings, counts));
-                let (tell, events) = opened.context("follow the API server")?;
+                let Followed { events, asks, tell } = opened.context("follow the API server")?;
                 // What the server has to say it says by itself.
-                let rescanned = move || tell.blocking_send(Event::Rescanned).is_ok();
-                Ok((events, Box::new(rescanned)))
+                let rescan = Box::new(move || asks.blocking_send(Event::Rescanned).is_ok());
+                Ok(Opened { events, rescan, tell })
             }
         }
     }

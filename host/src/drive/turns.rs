@@ -10,7 +10,7 @@ use weir_core::state::VirtualKey;
 use crate::kernel::words;
 use crate::reconcile::Turn;
 use crate::report::metrics::OperationLabels;
-use crate::report::status;
+use crate::report::{events, status};
 
 use super::{Drive, Machine, Reloads, millis, seconds, warn_unkept};
 
@@ -52,6 +52,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         });
         self.keep_plan(turn);
         self.log_turn(turn, took);
+        self.tell_turn(turn);
         self.measure(turn, took, now);
         self.repoint();
         // With nothing refused, in this turn or before, the earlier way has nothing left to carry.
@@ -107,6 +108,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if !turn.plan.is_empty() {
             let (operations, refused) = (turn.plan.len(), turn.refused.len());
             tracing::info!(services = turn.services, operations, refused, ?took, "synced");
+        }
+    }
+
+    fn tell_turn(&self, turn: &Turn) {
+        for notice in events::of_turn(turn) {
+            let service = self.all.model.service(&notice.service);
+            (self.tell)(notice, service.and_then(|it| it.uid.clone()));
         }
     }
 

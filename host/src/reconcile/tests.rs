@@ -83,6 +83,7 @@ fn subject(kernel: FakeKernel, wish: Wish) -> Subject {
 pub(crate) fn service(name: &str, address: &str) -> Change {
     Change::Service(Box::new(Service {
         name: ObjectName::new("shop", name),
+        uid: None,
         created: None,
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

@@ -7,6 +7,7 @@
 mod access;
 mod arrival;
 mod counts;
+mod events;
 mod follow;
 mod once;
 mod switch;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::Event;
 use super::convert::ServiceCidrObject;
+use crate::report::events::Tell;
 
 pub use access::{Access, AccessError, Credentials, SERVICE_ACCOUNT};
 pub use counts::{Counts, KindLabels, RequestLabels};
@@ -88,10 +90,7 @@ impl Default for Patience {
 ///
 /// # Errors
 /// The credentials or the list of servers can't be read or can't be used.
-pub async fn watch_api(
-    settings: &Settings,
-    counts: Arc<Counts>,
-) -> Result<(mpsc::Sender<Event>, mpsc::Receiver<Event>), AccessError> {
+pub async fn watch_api(settings: &Settings, counts: Arc<Counts>) -> Result<Followed, AccessError> {
     let (events, outbox) = mpsc::channel(QUEUE);
     let (access, patience) = (settings.access.clone(), settings.patience);
     let switch = Switch::open(access, patience, Arc::clone(&counts)).await?;
@@ -102,8 +101,19 @@ pub async fn watch_api(
         events: events.clone(),
         unlisted: Arc::new(AtomicUsize::new(KINDS)),
     };
+    let tell = events::writer(&source);
     source.spawn();
-    Ok((events, outbox))
+    Ok(Followed { events: outbox, asks: events, tell })
+}
+
+/// API servers that are followed.
+pub struct Followed {
+    /// What they tell.
+    pub events: mpsc::Receiver<Event>,
+    /// What is sent here comes out there too.
+    pub asks: mpsc::Sender<Event>,
+    /// Writes Events about Services.
+    pub tell: Tell,
 }
 
 /// How many kinds are followed.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::mpsc::Receiver;
+use weir::report::events::Notice;
 use weir::report::metrics::Metrics;
-use weir::watch::api::{Access, Credentials, Patience, Settings, watch_api};
+use weir::watch::api::{Access, Credentials, Followed, Patience, Settings, watch_api};
 use weir::watch::{Event, Key};
 use weir_apiserver::{Authority, Server};
 use weir_core::model::Change;
@@ -92,8 +92,7 @@ pub(crate) fn slice(name: &str, service: &str, labels: &Value) -> Value {
 
 /// Somebody who takes in what the source tells.
 pub(crate) struct Follower {
-    events: Receiver<Event>,
-    _rescan: tokio::sync::mpsc::Sender<Event>,
+    followed: Followed,
     pub(crate) metrics: Metrics,
     /// The objects as they were told last.
     pub(crate) objects: BTreeMap<Key, Change>,
@@ -110,10 +109,9 @@ impl Follower {
     pub(crate) async fn new(settings: Settings) -> Self {
         let metrics = Metrics::default();
         let counts = Arc::clone(&metrics.api);
-        let (rescan, events) = watch_api(&settings, counts).await.unwrap();
+        let followed = watch_api(&settings, counts).await.unwrap();
         Self {
-            events,
-            _rescan: rescan,
+            followed,
             metrics,
             objects: BTreeMap::new(),
             told: Vec::new(),
@@ -154,11 +152,23 @@ impl Follower {
         }
     }
 
+    /// Has something told of Service shop/web.
+    pub(crate) fn tell(&self, action: &str) {
+        let notice = Notice {
+            service: weir_core::net::ObjectName::new("shop", "web"),
+            reason: "SetAside",
+            action: action.to_owned(),
+            note: "port 80/tcp: offload: no".to_owned(),
+        };
+        (self.followed.tell)(notice, Some("1-2-3".to_owned()));
+    }
+
     /// Takes in what comes until this holds.
     pub(crate) async fn until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let waits = async {
             while !holds(self) {
-                let event = self.events.recv().await.expect("the source goes on for ever");
+                let event = self.followed.events.recv().await;
+                let event = event.expect("the source goes on for ever");
                 self.take(event);
             }
         };
@@ -175,7 +185,7 @@ impl Follower {
     /// Takes in what comes for a while, so that what must not come would be seen.
     pub(crate) async fn linger(&mut self, time: Duration) {
         let end = tokio::time::Instant::now() + time;
-        while let Ok(event) = tokio::time::timeout_at(end, self.events.recv()).await {
+        while let Ok(event) = tokio::time::timeout_at(end, self.followed.events.recv()).await {
             self.take(event.expect("the source goes on for ever"));
         }
     }

@@ -23,5 +23,7 @@ pub(super) fn registered(book: &mut Book) -> Arc<Counts> {
     book.put("weir_api_failures_total", "Lists and watches that failed", &counts.failures);
     let text = "Fields of objects from the API server that weir doesn't know and leaves aside";
     book.put("weir_api_unknown_fields_total", text, &counts.unknown_fields);
+    let text = "Events about Services that came faster than they may be written";
+    book.put("weir_api_events_left_out_total", text, &counts.events_left_out);
     Arc::new(counts)
 }

@@ -31,6 +31,8 @@ pub struct Counts {
     pub lists: Family<KindLabels, Counter>,
     /// Lists and watches that failed.
     pub failures: Family<KindLabels, Counter>,
+    /// Events that came faster than they may be written.
+    pub events_left_out: Counter,
     /// Fields that weir doesn't know.
     pub unknown_fields: Family<KindLabels, Counter>,
 }

@@ -48,10 +48,10 @@ fn words(problems: &[Problem]) -> String {
 /// # Errors
 /// The server can't be asked, or didn't show everything in time.
 pub async fn read_api(settings: &Settings, longest: Duration) -> Result<Reading, NotRead> {
-    let (_rescan, mut events) = watch_api(settings, Arc::new(Counts::default())).await?;
+    let mut followed = watch_api(settings, Arc::new(Counts::default())).await?;
     let mut reading = Reading::default();
     let whole = async {
-        while let Some(event) = events.recv().await {
+        while let Some(event) = followed.events.recv().await {
             match event {
                 Event::Changes(changes) => reading.changes.extend(changes),
                 Event::Report(report) => {

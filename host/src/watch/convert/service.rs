@@ -47,6 +47,7 @@ fn convert(from: api::Service, faults: &mut Faults) -> Option<Service> {
     let created = from.metadata.creation_timestamp.map(|time| time.0.as_second());
     let service = Service {
         name: name?,
+        uid: from.metadata.uid.filter(|uid| !uid.is_empty()),
         created,
         proxy_name: labels.get(PROXY_NAME).cloned(),
         labels,

@@ -1,0 +1,118 @@
+//! Writes Events about Services to the API server, few enough that it needn't mind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc::{self, Receiver};
+
+use super::Source;
+use super::counts::{Counts, KindLabels};
+use crate::report::events::{Notice, Tell};
+
+/// Who writes them.
+const CONTROLLER: &str = "weir.dev/weir";
+/// The longest note that the API takes, in bytes.
+const LONGEST: usize = 1024;
+/// How many notices may wait to be written.
+const QUEUE: usize = 64;
+/// How many Events may be written at once, and how often one more. Every node writes its own.
+const BURST: u32 = 10;
+const EVERY: Duration = Duration::from_secs(30);
+
+const EVENT: KindLabels = KindLabels { kind: "Event" };
+
+/// Begins to write. What comes too fast is left out, and counted.
+pub(super) fn writer(source: &Source) -> Tell {
+    let (notices, inbox) = mpsc::channel(QUEUE);
+    let counts = Arc::clone(&source.counts);
+    tokio::spawn(write(source.clone(), inbox));
+    Box::new(move |notice, uid| {
+        if notices.try_send((notice, uid)).is_err() {
+            counts.events_left_out.inc();
+        }
+    })
+}
+
+async fn write(source: Source, mut inbox: Receiver<(Notice, Option<String>)>) {
+    let client = Client::new(source.switch.own().0, "default");
+    let instance = Some(source.settings.node_name.clone());
+    let recorder = Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance });
+    let mut allowance = Allowance::new(Instant::now());
+    while let Some((notice, uid)) = inbox.recv().await {
+        if allowance.take(Instant::now()) {
+            publish(&recorder, &source.counts, notice, uid).await;
+        } else {
+            source.counts.events_left_out.inc();
+        }
+    }
+}
+
+async fn publish(recorder: &Recorder, counts: &Counts, notice: Notice, uid: Option<String>) {
+    let Notice { service, reason, action, mut note } = notice;
+    note.truncate(note.floor_char_boundary(LONGEST));
+    let event = Event {
+        type_: EventType::Warning,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action,
+        secondary: None,
+    };
+    let regarding = ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Service".to_owned()),
+        name: Some(service.name.clone()),
+        namespace: Some(service.namespace.clone()),
+        uid,
+        ..ObjectReference::default()
+    };
+    if let Err(error) = recorder.publish(&event, &regarding).await {
+        counts.failures.get_or_create(&EVENT).inc();
+        tracing::debug!(%service, reason, %error, "an Event can't be written");
+    }
+}
+
+/// A bucket of tokens.
+struct Allowance {
+    left: u32,
+    counted: Instant,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self { left: BURST, counted: now }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant) -> bool {
+        while self.left < BURST && now - self.counted >= EVERY {
+            self.left += 1;
+            self.counted += EVERY;
+        }
+        if self.left == BURST {
+            self.counted = now;
+        }
+        let has = self.left > 0;
+        self.left -= u32::from(has);
+        has
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_to_what_is_allowed() {
+        let began = Instant::now();
+        let mut allowance = Allowance::new(began);
+        let mut taken = |at: Duration| (0..100).filter(|_| allowance.take(began + at)).count();
+        assert_eq!(taken(Duration::ZERO), 10);
+        assert_eq!(taken(EVERY - Duration::from_millis(1)), 0);
+        assert_eq!(taken(EVERY), 1);
+        assert_eq!(taken(EVERY * 4), 3);
+        assert_eq!(taken(EVERY * 1000), 10, "what wasn't used doesn't add up");
+    }
+}

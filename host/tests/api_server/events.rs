@@ -1,0 +1,72 @@
+//! Events about Services.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use weir_apiserver::{Fault, Resource};
+
+use crate::cluster::{Cluster, Follower};
+
+fn resource() -> Resource {
+    Resource::new("events.k8s.io", "v1", "events")
+}
+
+/// Waits until so many Events were written.
+async fn written(cluster: &Cluster, follower: &mut Follower, count: usize) -> Vec<Value> {
+    for _ in 0..1000 {
+        let events = cluster.server.list(&resource());
+        if events.len() >= count {
+            return events;
+        }
+        follower.linger(Duration::from_millis(20)).await;
+    }
+    panic!("never came: {count} Events; {:?}", cluster.server.list(&resource()));
+}
+
+#[tokio::test]
+async fn a_service_is_told_of_and_again_in_one_series() {
+    let cluster = Cluster::new().await;
+    let mut follower = cluster.follow().await;
+    follower.synced().await;
+    follower.tell("Offload");
+    let event = written(&cluster, &mut follower, 1).await.remove(0);
+    let regarding = &event["regarding"];
+    for (field, want) in
+        [("kind", "Service"), ("namespace", "shop"), ("name", "web"), ("uid", "1-2-3")]
+    {
+        assert_eq!(regarding[field], want, "{event}");
+    }
+    for (field, want) in [
+        ("type", "Warning"),
+        ("reason", "SetAside"),
+        ("action", "Offload"),
+        ("note", "port 80/tcp: offload: no"),
+        ("reportingController", "weir.dev/weir"),
+        ("reportingInstance", "here"),
+    ] {
+        assert_eq!(event[field], want, "{event}");
+    }
+    follower.tell("Offload");
+    for _ in 0..1000 {
+        if cluster.server.list(&resource())[0]["series"]["count"] == 2 {
+            return;
+        }
+        follower.linger(Duration::from_millis(20)).await;
+    }
+    panic!("no series: {:?}", cluster.server.list(&resource()));
+}
+
+#[tokio::test]
+async fn a_flood_is_cut_and_a_refusal_holds_nothing_up() {
+    let cluster = Cluster::new().await;
+    let mut follower = cluster.follow().await;
+    follower.synced().await;
+    cluster.server.fail(Some("create"), Some(&resource()), 1, Fault::Status(403, "no".to_owned()));
+    for n in 0..40 {
+        follower.tell(&format!("Action{n}"));
+    }
+    written(&cluster, &mut follower, 9).await;
+    follower.linger(Duration::from_millis(300)).await;
+    assert_eq!(cluster.server.list(&resource()).len(), 9, "ten, of which one was refused");
+    assert!(follower.problems.is_empty(), "{:?}", follower.problems);
+}

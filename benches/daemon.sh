@@ -22,23 +22,10 @@ write_services() {
     }'
 }
 
-# metric NAME FACTOR : the sum of a metric over its labels times FACTOR, as a whole number. One that
-# has labels isn't there before it counted something.
-metric() {
-  curl -sf http://127.0.0.1:10249/metrics | awk -v name="$1" -v factor="$2" '
-    { key = $1; sub(/\{.*/, "", key) }
-    key == name { sum += $NF }
-    END { printf "%.0f\n", sum * factor }'
-}
-
 # The daemon's own measures.
 sync_time() { metric kubeproxy_sync_proxy_rules_duration_seconds_sum 1e9; }
-syncs() { metric kubeproxy_sync_proxy_rules_duration_seconds_count 1; }
 operations() { metric weir_plan_operations_total 1; }
 asked() { metric weir_policy_decisions_total 1; }
-
-# has_synced : the daemon has synced for the first time.
-has_synced() { [ "$(syncs)" -gt 0 ]; }
 
 # serves ADDRESS : IPVS has a destination there.
 serves() {

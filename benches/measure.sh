@@ -50,3 +50,18 @@ until_true() {
   cat /tmp/weir.log >&2
   return 1
 }
+
+# metric NAME FACTOR : the sum of a metric over its labels times FACTOR, as a whole number. One that
+# has labels isn't there before it counted something.
+metric() {
+  curl -sf http://127.0.0.1:10249/metrics | awk -v name="$1" -v factor="$2" '
+    { key = $1; sub(/\{.*/, "", key) }
+    key == name { sum += $NF }
+    END { printf "%.0f\n", sum * factor }'
+}
+
+# syncs : how often the daemon has synced.
+syncs() { metric kubeproxy_sync_proxy_rules_duration_seconds_count 1; }
+
+# has_synced : the daemon has synced for the first time.
+has_synced() { [ "$(syncs)" -gt 0 ]; }

@@ -26,9 +26,9 @@ use crate::keep::{Keep, NotKept};
 use crate::kernel::words;
 use crate::pace::Pace;
 use crate::reconcile::Reconciler;
-use crate::report::events::Tell;
+use crate::report::events::{Notice, Tell};
 use crate::report::explain::explain;
-use crate::report::metrics::gauges;
+use crate::report::metrics::{gauges, number};
 use crate::report::mode::Mode;
 use crate::report::status::{self, Status};
 
@@ -152,6 +152,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         Self { tell, ..self }
     }
 
+    fn tell_of(&self, notice: Notice) {
+        let service = self.all.model.service(&notice.service);
+        (self.tell)(notice, service.and_then(|it| it.uid.clone()));
+    }
+
     /// Runs until told to stop, or until nobody is left to send commands.
     pub fn run(mut self, commands: &Receiver<Command>) {
         self.shared.is_running.store(true, Ordering::Release);
@@ -236,7 +241,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let metrics = &self.shared.metrics;
         gauges(metrics, &self.all);
         metrics.kernel.count_checks(self.shared.checks.count());
-        metrics.kernel.sysctls_wrong.set(i64::try_from(self.sysctls.len()).unwrap_or(i64::MAX));
+        metrics.kernel.sysctls_wrong.set(number(self.sysctls.len()));
         metrics.services.source_synced.set(i64::from(self.synced));
         metrics.policies.count(&self.all.policies.stats());
     }
@@ -271,6 +276,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
         if now >= self.next_alive {
             self.check_alive();
+            self.tell_unopened();
         }
         if now >= self.next_drains && !self.all.drains().servers().is_empty() {
             self.check_drains();

@@ -31,7 +31,7 @@ use weir_core::seen::FirstSeen;
 use weir_core::sight;
 use weir_core::state::{Base, Key, VirtualKey};
 use weir_core::view::{Interface, KernelAbilities, Node, ServiceView};
-use weir_policy_host::{Answers, Wants};
+use weir_policy_host::{Answers, Failure, Wants};
 
 pub use pending::Waiting;
 
@@ -110,6 +110,8 @@ pub struct Turn {
     pub conflicts: Vec<Conflict>,
     /// What of the services that were worked out is set aside by now and wasn't before.
     pub set_aside: Vec<SetAside>,
+    /// Policies that failed for the services that were worked out, and didn't so before.
+    pub failed: Vec<PolicyFailed>,
     /// Why a surprise of the turn before could not be looked at. What is known held all the same.
     pub unseen: Option<ObserveError>,
     /// Service ports whose traffic a policy wants to see and the kernel couldn't tell, each with why.
@@ -125,6 +127,17 @@ pub struct SetAside {
     pub port: PortKey,
     /// What, and why.
     pub reason: Reason,
+}
+
+/// A policy gave no answer for a service port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFailed {
+    /// The service.
+    pub service: ObjectName,
+    /// Its port.
+    pub port: PortKey,
+    /// Which policy, and why.
+    pub failure: Failure,
 }
 
 /// When a service is to be asked about again, and how often it was.
@@ -153,6 +166,7 @@ pub struct Reconciler<K, P> {
     again: BTreeMap<ObjectName, Again>,
     meters: Meters,
     set_aside: Vec<SetAside>,
+    failed: Vec<PolicyFailed>,
     survey: Survey,
     here: Here,
     /// Services whose node ports follow interfaces.
@@ -196,6 +210,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             again: BTreeMap::new(),
             meters: Meters::default(),
             set_aside: Vec::new(),
+            failed: Vec::new(),
             survey: Survey::default(),
             here: Here::default(),
             by_interface: BTreeSet::new(),

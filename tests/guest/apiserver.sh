@@ -14,7 +14,6 @@ echo '{apiVersion: v1, kind: Namespace, metadata: {name: shop}}' | put shop.yaml
 echo '{apiVersion: v1, kind: Node, metadata: {name: guest}, status: {addresses: [{type: InternalIP, address: 10.2.0.1}]}}' | put node.yaml
 service web 10.96.0.10 80 8080 "$two"
 # As every cluster has it: the way in which pods reach the API server.
-spec=''
 service kubernetes 10.96.0.1 443 6443 10.2.0.2
 
 server=10.2.0.2
@@ -28,11 +27,6 @@ start() {
   background "$weir_log" weir run --kubeconfig /tmp/kubeconfig --node-name guest --dataplane "$dataplane"
   weir=$started
 }
-problems() { status_of '.problems[]'; }
-# names WORDS : a problem with these words is told soon.
-names() { within "$soon" bash -c "$(declare -f status_of problems); problems | grep -qF -- '$1'" || { problems; false; }; }
-well() { within "$soon" output_of "$(declare -f status_of); status_of .problems" "[]"; }
-has() { within "$soon" bash -c "ipvsadm -Ln | grep -qF '$1'"; }
 answers() { check_equal "$1" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"; }
 # asked NAMESPACE URL : what the API server says to its token.
 asked() { ip netns exec "$1" curl -s -o /dev/null -w '%{http_code}' --cacert /tmp/kubeconfig.crt -H 'Authorization: Bearer scripted' --connect-to "::$2" "https://$server:6443/api/v1/services"; }
@@ -45,7 +39,7 @@ check "a server that keeps silent is named with its URL" within 120 \
 check "nothing is written before the first lists" not has_synced
 kill -CONT "$api"
 check "a cold start: weir syncs" within 120 has_synced
-check "all is well" well
+check "all is well" mended
 answers "a cold start: the service answers"
 check_equal "pods reach the API server by its Service" 200 "$(asked pod1 10.96.0.1:443)"
 
@@ -62,8 +56,6 @@ service web 10.96.0.10 80 8080 "$two"
 check "and back" servers "10.1.0.11:8080=1 10.1.0.12:8080=1"
 
 virtuals >/tmp/right
-is_right() { diff /tmp/right <(virtuals); }
-written=$(counted weir_plan_operations_total)
 for order in cut forget; do ip netns exec client curl -s -o /dev/null -X POST --cacert /tmp/kubeconfig.crt "https://$server:6443/script/$order"; done
 service marker 10.96.0.30 80 8080 10.1.0.11
 check "cut off, and its history forgotten: it is listed again" has 10.96.0.30:80
@@ -85,7 +77,7 @@ answers "meanwhile the service answers"
 ip netns exec client nft delete table ip lost
 rm "$manifests/marker.yaml"
 check "and what was right stays as it was" within "$soon" is_right
-check "all is well" well
+check "all is well" mended
 
 # The daemon starts while the server is silent: what an earlier run wrote holds.
 stop "$weir"

@@ -257,11 +257,34 @@ start_weir() {
   within "$soon" has_synced || { cat "$weir_log"; return 1; }
 }
 
+# with TEXT [SECTION…] : the daemon starts again with a configuration of these sections.
+with() {
+  [ -z "${weir:-}" ] || stop "$weir"
+  printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' "${@:2}" >/tmp/weir.yaml
+  start_weir --config /tmp/weir.yaml
+  check "$1: weir starts and syncs" has_synced
+}
+
 # has_synced : the daemon wrote at least once.
 has_synced() { weir status | grep -q '^last sync'; }
 
 # status_of PATH : what status has at this path of its JSON, on one line.
 status_of() { weir status --output json | jq -ce "$1"; }
+
+# problems : what the daemon says is wrong at present, a line each.
+problems() { status_of '.problems[]'; }
+
+# names WORDS : a problem with these words is told soon.
+names() { within "$soon" bash -c "$(declare -f status_of problems); problems | grep -qF -- '$1'" || { problems; false; }; }
+
+# mended : soon nothing is wrong any more.
+mended() { within "$soon" output_of "$(declare -f status_of); status_of .problems" "[]"; }
+
+# has WORDS : IPVS soon has a line with these words.
+has() { within "$soon" bash -c "ipvsadm -Ln | grep -qF '$1'"; }
+
+# is_right : IPVS has what `virtuals` said when it was written to /tmp/right.
+is_right() { diff /tmp/right <(virtuals); }
 
 # counted METRIC : the sum of one of the daemon's metrics, over its labels as far as they are named.
 counted() { curl -sf http://127.0.0.1:10249/metrics | awk -v it="$1" 'index($1, it) == 1 {n += $2} END {print n + 0}'; }

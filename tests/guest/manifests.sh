@@ -17,15 +17,9 @@ printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' 'sync: {
 start_weir --config /tmp/weir.yaml
 check "weir starts and syncs" has_synced
 
-problems() { status_of '.problems[]'; }
-# names WORDS : a problem with these words is told soon.
-names() { within "$soon" bash -c "$(declare -f status_of problems); problems | grep -qF -- '$1'" || { problems; false; }; }
-mended() { within "$soon" output_of "$(declare -f status_of); status_of .problems" "[]"; }
-has() { within "$soon" bash -c "ipvsadm -Ln | grep -qF '$1'"; }
 lacks() { within "$soon" bash -c "ipvsadm -Ln >/tmp/now && ! grep -qF '$1' /tmp/now"; }
 virtuals >/tmp/right
 check_equal "two services of two servers" "2 4" "$(grep -c '^-A' /tmp/right) $(grep -c '^-a' /tmp/right)"
-is_right() { diff /tmp/right <(virtuals); }
 
 cp "$manifests/web.yaml" /tmp/web.yaml
 head -c 150 /tmp/web.yaml >"$manifests/web.yaml"

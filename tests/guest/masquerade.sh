@@ -26,13 +26,6 @@ node "" 10.2.0.1 fd00:2::1
 # seen NETNS|- TARGET : by which source address the server sees a connection.
 seen() { hit "$1" "$2" | awk '$1 == "source" || $1 == "error" {print $2}'; }
 four=10.96.0.10:80 six="[fd00:96::10]:80"
-# with TEXT [SECTION…] : the daemon starts again with a configuration of these sections.
-with() {
-  [ -z "${weir:-}" ] || stop "$weir"
-  printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' "${@:2}" >/tmp/weir.yaml
-  start_weir --config /tmp/weir.yaml
-  check "$1: weir starts and syncs" has_synced
-}
 # sees TEXT POD CLIENT NODE : what pod2, the client and the node are seen as, in both families; of
 # each the IPv4 address, the IPv6 one follows from it.
 sees() {

@@ -14,13 +14,6 @@ service udp 10.96.0.11 53/UDP 8080 "$two"
 spec='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}' \
   service sticky 10.96.0.12 80 8080 "$two"
 
-# with TEXT [SECTION…] : the daemon starts again with a configuration of these sections.
-with() {
-  [ -z "${weir:-}" ] || stop "$weir"
-  printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' "${@:2}" >/tmp/weir.yaml
-  start_weir --config /tmp/weir.yaml
-  check "$1: weir starts and syncs" has_synced
-}
 # kept PROTOCOL : how many connections of it IPVS knows.
 kept() { ipvsadm -Lnc | awk -v of="$1" '$1 == of' | wc -l; }
 

@@ -1,7 +1,10 @@
 //! What is told at health-check ports follows the services and the node's addresses.
 
+use weir_core::net::Port;
+
 use crate::kernel::interfaces::held;
 use crate::report::checks::Wanted;
+use crate::report::events;
 use crate::report::status::HealthCheck;
 
 use super::{Drive, Machine, Reloads};
@@ -16,9 +19,25 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for it in conflicts.difference(&self.check_conflicts) {
             let (port, winner, loser) = (it.port.get(), &it.winner, &it.loser);
             tracing::warn!(port, %winner, %loser, "two services want one health-check port");
+            self.tell_of(events::of_checks(it));
         }
         self.check_conflicts = conflicts;
         self.tell_checks();
+    }
+
+    /// Whoever opens the ports logs what fails; here the services' owners are told.
+    pub(super) fn tell_unopened(&self) {
+        let failed = self.shared.checks.take_failed();
+        if failed.is_empty() {
+            return;
+        }
+        let ports = self.all.health_checks().ports();
+        for (at, why) in failed {
+            let check = Port::new(at.port()).and_then(|port| ports.get(&port));
+            if let Some(check) = check {
+                self.tell_of(events::not_open(&check.service, at, &why));
+            }
+        }
     }
 
     /// The node's addresses are others, or its object is another.

@@ -7,6 +7,7 @@ use weir_link::{NodeState, NodeView, Sources};
 
 use crate::base::{base, here};
 use crate::kernel::interfaces::{around, interfaces};
+use crate::report::metrics::number;
 use crate::watch;
 
 use super::{Drive, Machine, Reloads, millis, seconds};
@@ -74,11 +75,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for kind in &report.ignored {
             tracing::info!(kind, "weir has no use for objects of this kind");
         }
-        self.shared
-            .metrics
-            .services
-            .problems
-            .set(i64::try_from(self.problems.len()).unwrap_or(i64::MAX));
+        self.shared.metrics.services.problems.set(number(self.problems.len()));
     }
 
     fn node_changed(&mut self) {

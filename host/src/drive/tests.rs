@@ -1,6 +1,7 @@
 //! The loop against a kernel in memory: what it looks at, when, and whom it answers.
 
 mod measured;
+mod told;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
@@ -133,6 +134,7 @@ impl Reloads for Wishes {
 struct Subject {
     drive: Drive<Node, Wishes>,
     rescans: Arc<AtomicUsize>,
+    told: Receiver<(Notice, Option<String>)>,
     _dir: tempfile::TempDir,
 }
 
@@ -153,9 +155,11 @@ fn start(kernel: FakeKernel) -> Subject {
         count.fetch_add(1, Ordering::Relaxed);
         true
     });
-    let mut drive = Drive::new(all, config, shared, keep, Vec::new(), rescan);
+    let (tell, told) = mpsc::channel();
+    let tell = Box::new(move |notice, uid| tell.send((notice, uid)).unwrap());
+    let mut drive = Drive::new(all, config, shared, keep, Vec::new(), rescan).telling(tell);
     drive.oriented = true;
-    Subject { drive, rescans, _dir: dir }
+    Subject { drive, rescans, told, _dir: dir }
 }
 
 /// A loop that has written these services.

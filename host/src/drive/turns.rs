@@ -9,7 +9,7 @@ use weir_core::state::VirtualKey;
 
 use crate::kernel::words;
 use crate::reconcile::Turn;
-use crate::report::metrics::OperationLabels;
+use crate::report::metrics::{OperationLabels, number};
 use crate::report::{events, status};
 
 use super::{Drive, Machine, Reloads, millis, seconds, warn_unkept};
@@ -113,8 +113,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     fn tell_turn(&self, turn: &Turn) {
         for notice in events::of_turn(turn) {
-            let service = self.all.model.service(&notice.service);
-            (self.tell)(notice, service.and_then(|it| it.uid.clone()));
+            self.tell_of(notice);
         }
     }
 
@@ -148,7 +147,6 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     /// How much waits for the next turn.
     pub(super) fn tell_waiting(&self) {
         let (waiting, metrics) = (self.all.waiting(), &self.shared.metrics.proxy);
-        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.service_changes_pending.set(number(waiting.services));
         metrics.endpoint_changes_pending.set(number(waiting.endpoints));
     }

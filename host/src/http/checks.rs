@@ -21,11 +21,10 @@ use super::door::{self, Limits};
 use super::{AGAIN, NOSNIFF};
 use crate::drive::{Shared, millis};
 use crate::report::checks::Socket;
+use crate::report::events::CHECK_FAILED;
 
 /// How many servers are behind the node: read by load balancers that weigh nodes by it.
 const WEIGHT: HeaderName = HeaderName::from_static("x-load-balancing-endpoint-weight");
-/// The reason of kube-proxy's event for a port that can't be opened.
-const REASON: &str = "FailedToStartServiceHealthcheck";
 /// Connections that the kernel keeps for one socket until they are taken.
 const BACKLOG: i32 = 64;
 
@@ -93,7 +92,7 @@ fn tell(at: SocketAddr, shared: &Shared, error: &io::Error) {
         let check = shared.checks.check(at.port());
         let service = check.map(|it| it.service.to_string()).unwrap_or_default();
         let port = at.port();
-        tracing::warn!(reason = REASON, service, port, %at, %error, "a health-check port can't be opened; trying again");
+        tracing::warn!(reason = CHECK_FAILED, service, port, %at, %error, "a health-check port can't be opened; trying again");
     }
 }
 

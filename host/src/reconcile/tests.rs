@@ -21,6 +21,7 @@ pub(crate) struct Wishes {
     nodes: usize,
     wants: Wants,
     ask_again: Option<std::time::Duration>,
+    pub(crate) failures: Vec<Failure>,
     views: Vec<ServiceView>,
     pub(crate) learned: u64,
     forgotten: usize,
@@ -34,7 +35,8 @@ impl Policies for Wishes {
         self.asked.push((question.service.to_string(), question.evaluation));
         self.views.push(view);
         let wishes = vec![("test".to_owned(), self.wish.clone())];
-        Answers { wishes, ask_again: self.ask_again, ..Answers::default() }
+        let failures = self.failures.clone();
+        Answers { wishes, failures, ask_again: self.ask_again, ..Answers::default() }
     }
 
     fn see_node(&mut self, _: Node) {

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_core::compile::{PortKey, allocated, compile};
-use weir_core::decision::Scheduler;
+use weir_core::decision::{Reason, Scheduler};
 use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
 use weir_core::ledger::Wanted;
 use weir_core::model::Touched;
 use weir_core::net::ObjectName;
 use weir_core::plan::Operation;
 use weir_core::state::{Chain, Element, Key, Pick, VirtualKey};
+use weir_policy_host::Failure;
 
-use super::{Decided, Policies, Reconciler, SetAside, Turn};
+use super::{Decided, Policies, PolicyFailed, Reconciler, SetAside, Turn};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// One turn: works out what is touched, and makes the kernel match.
@@ -38,6 +39,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let conflicts = self.ledger.conflicts(&keys);
         let unmeasured = self.meters.take_failed();
         let set_aside = std::mem::take(&mut self.set_aside);
+        let failed = std::mem::take(&mut self.failed);
         let triggers = if refused.is_empty() { self.pending.written() } else { Vec::new() };
         Ok(Turn {
             services: names.len(),
@@ -47,6 +49,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             refused,
             conflicts,
             set_aside,
+            failed,
             unseen,
             unmeasured,
         })
@@ -99,19 +102,27 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.show_node();
     }
 
-    /// What is set aside and wasn't when the service was worked out last.
-    fn note_set_aside(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Decided>) {
+    /// What is set aside, and which policies failed, and wasn't so when the service was worked out last.
+    fn note_new(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Decided>) {
         let before = self.decided.get(name);
-        for (port, it) in decided {
-            let known = before.and_then(|ports| ports.get(port));
-            let known = known.map(|it| it.decision.reasons.as_slice()).unwrap_or_default();
-            let fresh = it.decision.reasons.iter().filter(|reason| !known.contains(reason));
-            let (service, port) = (name, *port);
-            self.set_aside.extend(fresh.map(|reason| SetAside {
-                service: service.clone(),
+        for (&port, it) in decided {
+            let known = before.and_then(|ports| ports.get(&port));
+            let reasons = known.map(|it| it.decision.reasons.as_slice()).unwrap_or_default();
+            let fresh = it.decision.reasons.iter().filter(|reason| !reasons.contains(reason));
+            let set_aside =
+                |reason: &Reason| SetAside { service: name.clone(), port, reason: reason.clone() };
+            self.set_aside.extend(fresh.map(set_aside));
+            let failures = known.map(|it| it.answers.failures.as_slice()).unwrap_or_default();
+            let is_known = |failure: &Failure| {
+                failures.iter().any(|it| (&it.policy, it.kind) == (&failure.policy, failure.kind))
+            };
+            let fresh = it.answers.failures.iter().filter(|failure| !is_known(failure));
+            let failed = |failure: &Failure| PolicyFailed {
+                service: name.clone(),
                 port,
-                reason: reason.clone(),
-            }));
+                failure: failure.clone(),
+            };
+            self.failed.extend(fresh.map(failed));
         }
     }
 
@@ -166,7 +177,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         if again.at.is_none() && again.retry.is_none() && again.evaluation == 0 {
             self.again.remove(name);
         }
-        self.note_set_aside(name, &decided);
+        self.note_new(name, &decided);
         self.note_by_interface(name, &decided);
         self.decided.insert(name.clone(), decided);
         self.ledger.claim(name, service.created, wanted)

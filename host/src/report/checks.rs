@@ -48,7 +48,23 @@ pub enum Socket {
 #[derive(Debug, Default)]
 pub struct Board {
     wanted: watch::Sender<Wanted>,
-    sockets: Mutex<BTreeMap<SocketAddr, Socket>>,
+    sockets: Mutex<BTreeMap<SocketAddr, Noted>>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    socket: Socket,
+    /// It was handed out by [`Board::take_failed`], or is nothing to hand out.
+    taken: bool,
+}
+
+impl Noted {
+    fn failure(&self) -> Option<String> {
+        match &self.socket {
+            Socket::Open => None,
+            Socket::Failed(why) => Some(why.clone()),
+        }
+    }
 }
 
 impl Board {
@@ -75,32 +91,39 @@ impl Board {
 
     /// A socket is like this now, `None` where it isn't wanted any more; says what it was before.
     pub fn note(&self, at: SocketAddr, now: Option<Socket>) -> Option<Socket> {
-        match now {
-            Some(now) => self.locked().insert(at, now),
-            None => self.locked().remove(&at),
-        }
+        let mut sockets = self.locked();
+        let Some(now) = now else { return sockets.remove(&at).map(|it| it.socket) };
+        let taken =
+            now == Socket::Open || sockets.get(&at).is_some_and(|it| it.taken && it.socket == now);
+        sockets.insert(at, Noted { socket: now, taken }).map(|it| it.socket)
     }
 
     /// How many sockets listen, and how many that should don't.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let sockets = self.locked();
-        let open = sockets.values().filter(|it| **it == Socket::Open).count();
+        let open = sockets.values().filter(|it| it.socket == Socket::Open).count();
         (open, sockets.len() - open)
     }
 
     /// Why sockets that should listen don't.
     #[must_use]
     pub fn failures(&self) -> Vec<(SocketAddr, String)> {
-        let failure = |(at, socket): (&SocketAddr, &Socket)| match socket {
-            Socket::Open => None,
-            Socket::Failed(why) => Some((*at, why.clone())),
-        };
+        let failure = |(at, noted): (&SocketAddr, &Noted)| Some((*at, noted.failure()?));
         self.locked().iter().filter_map(failure).collect()
     }
 
+    /// Those of [`Board::failures`] that are new since this was last asked.
+    pub fn take_failed(&self) -> Vec<(SocketAddr, String)> {
+        let fresh = |(at, noted): (&SocketAddr, &mut Noted)| {
+            let fresh = !std::mem::replace(&mut noted.taken, true);
+            Some((*at, noted.failure().filter(|_| fresh)?))
+        };
+        self.locked().iter_mut().filter_map(fresh).collect()
+    }
+
     /// What is noted, whatever a thread that panicked left of it.
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Socket>> {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Noted>> {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,8 @@
 //! What is told of Services where their owners look: Events. Which there are and their words. Pure.
 
+use std::net::SocketAddr;
+
+use weir_core::health_checks::PortConflict;
 use weir_core::net::ObjectName;
 
 use crate::reconcile::Turn;
@@ -20,6 +23,9 @@ pub struct Notice {
 /// Tells notices, or leaves it where nobody would hear; never waits.
 pub type Tell = Box<dyn Fn(Notice, Option<String>) + Send>;
 
+/// A health-check port can't be opened: the reason of kube-proxy's event.
+pub const CHECK_FAILED: &str = "FailedToStartServiceHealthcheck";
+
 /// What is new in a turn. Each is told once, when it comes.
 pub fn of_turn(turn: &Turn) -> impl Iterator<Item = Notice> + '_ {
     let set_aside = turn.set_aside.iter().map(|it| Notice {
@@ -28,16 +34,45 @@ pub fn of_turn(turn: &Turn) -> impl Iterator<Item = Notice> + '_ {
         action: camel(&it.reason.field),
         note: format!("port {}: {}", it.port, it.reason),
     });
-    let conflicts = turn.conflicts.iter().map(|it| Notice {
-        service: it.loser.clone(),
+    let failed = turn.failed.iter().map(|it| {
+        let stands = if it.failure.stood_in { "; its last good answer stands" } else { "" };
+        Notice {
+            service: it.service.clone(),
+            reason: "PolicyFailed",
+            action: "Decide".to_owned(),
+            note: format!("port {}: {}{stands}", it.port, it.failure),
+        }
+    });
+    let conflicts = turn.conflicts.iter().map(|it| {
+        let note = format!("{} belongs to Service {}, which is older", it.key, it.winner);
+        conflict(&it.loser, note)
+    });
+    set_aside.chain(failed).chain(conflicts)
+}
+
+/// Two services want one health-check port.
+pub fn of_checks(new: &PortConflict) -> Notice {
+    let PortConflict { port, winner, loser } = new;
+    conflict(loser, format!("health-check port {port} belongs to Service {winner}, which is older"))
+}
+
+fn conflict(loser: &ObjectName, held: String) -> Notice {
+    Notice {
+        service: loser.clone(),
         reason: "PortConflict",
         action: "LeaveOut".to_owned(),
-        note: format!(
-            "{} belongs to Service {}, which is older; not served here",
-            it.key, it.winner
-        ),
-    });
-    set_aside.chain(conflicts)
+        note: held + "; not served here",
+    }
+}
+
+/// A health-check port can't be opened.
+pub fn not_open(service: &ObjectName, at: SocketAddr, why: &str) -> Notice {
+    Notice {
+        service: service.clone(),
+        reason: CHECK_FAILED,
+        action: "Listen".to_owned(),
+        note: format!("health-check port: can't listen on {at}: {why}; trying again"),
+    }
 }
 
 /// `offload-interfaces` as `OffloadInterfaces`, as actions are written.

@@ -118,6 +118,7 @@ impl Metrics {
 }
 
 /// A count as a gauge takes it.
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+/// A count as a gauge takes it.
+pub(crate) fn number(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }

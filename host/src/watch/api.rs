@@ -18,12 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use tokio::sync::mpsc;
 
 use super::Event;
-use super::convert::ServiceCidrObject;
+use super::convert::{HEADLESS, PROXY_NAME, ServiceCidrObject};
 use crate::report::events::Tell;
 
 pub use access::{Access, AccessError, Credentials, SERVICE_ACCOUNT};
@@ -34,11 +36,6 @@ use switch::Switch;
 
 /// How many events may wait for their taker before the watches wait too.
 const QUEUE: usize = 64;
-
-/// Names the proxy that is to serve a Service, on its slices too (KEP-2447).
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
-/// Says of a Service and its slices that no proxy is to serve them.
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// What to follow, and how patiently.
 #[derive(Clone, Debug)]
@@ -142,11 +139,16 @@ impl Source {
         };
         let node = format!("metadata.name={}", self.settings.node_name);
         // Services of other proxies are followed too: their addresses are not unused.
-        tokio::spawn(follow::<Service>(self.clone(), Selection::labels(no_headless), Need::Must));
-        tokio::spawn(follow::<EndpointSlice>(self.clone(), Selection::labels(slices), Need::Must));
-        tokio::spawn(follow::<Namespace>(self.clone(), Selection::default(), Need::Must));
-        tokio::spawn(follow::<Node>(self.clone(), Selection::fields(node), Need::Must));
-        tokio::spawn(follow::<ServiceCidrObject>(self, Selection::default(), Need::WhereServed));
+        let kinds: [BoxFuture<'static, ()>; KINDS] = [
+            follow::<Service>(self.clone(), Selection::labels(no_headless), Need::Must).boxed(),
+            follow::<EndpointSlice>(self.clone(), Selection::labels(slices), Need::Must).boxed(),
+            follow::<Namespace>(self.clone(), Selection::default(), Need::Must).boxed(),
+            follow::<Node>(self.clone(), Selection::fields(node), Need::Must).boxed(),
+            follow::<ServiceCidrObject>(self, Selection::default(), Need::WhereServed).boxed(),
+        ];
+        for kind in kinds {
+            tokio::spawn(kind);
+        }
     }
 
     async fn tell(&self, event: Event) -> Result<(), Unheard> {

@@ -19,5 +19,10 @@ pub use service::service;
 pub use service_cidr::{ServiceCidrObject, service_cidr};
 pub use slice::slice;
 
+/// Names the proxy that is to serve a Service, on its slices too (KEP-2447).
+pub(super) const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
+/// Says of a Service and its slices that no proxy is to serve them; kube-proxy doesn't watch them either.
+pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
+
 #[cfg(test)]
 mod tests;

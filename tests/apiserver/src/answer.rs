@@ -191,9 +191,9 @@ fn cut(answer: Answer, at: usize) -> Answer {
     let pieces = body.into_data_stream().scan(at, |left, piece| {
         let cut = match piece {
             _ if *left == 0 => None,
-            Ok(mut bytes) if bytes.len() <= *left => {
+            Ok(bytes) if bytes.len() <= *left => {
                 *left -= bytes.len();
-                Some(Ok(bytes.split_off(0)))
+                Some(Ok(bytes))
             }
             Ok(bytes) => Some(Ok(bytes.slice(..std::mem::take(left)))),
             Err(error) => Some(Err(error)),

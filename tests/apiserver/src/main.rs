@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -42,7 +43,8 @@ async fn main() -> Result<()> {
         ..Settings::default()
     };
     let server = Server::start(settings, &authority).await?;
-    let mut folder = Folder { path: cli.manifests, served: BTreeMap::new() };
+    let mut folder =
+        Folder { path: cli.manifests, files: BTreeMap::new(), served: BTreeMap::new() };
     folder.serve(&server)?;
     let ca = cli.kubeconfig.with_extension("crt");
     write(&ca, authority.pem())?;
@@ -75,24 +77,27 @@ type Id = (Resource, String, String);
 
 struct Folder {
     path: PathBuf,
+    files: BTreeMap<PathBuf, File>,
     served: BTreeMap<Id, Value>,
 }
+
+/// A file that was read.
+struct File {
+    mark: Mark,
+    objects: Vec<(Id, Value)>,
+}
+
+/// When a file was written, its length and its inode: another file has another.
+type Mark = (SystemTime, u64, u64);
 
 impl Folder {
     /// Makes the server hold what the folder holds.
     fn serve(&mut self, server: &Server) -> Result<()> {
-        let mut found = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.path).context("read the folder")? {
-            let path = entry?.path();
-            let text = std::fs::read_to_string(&path)
-                .with_context(|| format!("read {}", path.display()))?;
-            let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-                .with_context(|| format!("read {}", path.display()))?;
-            for object in documents.into_iter().filter(|it| !it.is_null()) {
-                found
-                    .insert(id(&object).with_context(|| format!("in {}", path.display()))?, object);
-            }
+        if !self.look()? {
+            return Ok(());
         }
+        let objects = self.files.values().flat_map(|file| file.objects.iter().cloned());
+        let found: BTreeMap<_, _> = objects.collect();
         for (id, object) in &found {
             if self.served.get(id) != Some(object) {
                 server.put(object.clone());
@@ -104,6 +109,40 @@ impl Folder {
         self.served = found;
         Ok(())
     }
+
+    /// Reads what is new; says whether anything is, or has gone.
+    fn look(&mut self) -> Result<bool> {
+        let mut before = std::mem::take(&mut self.files);
+        let (mut files, mut changed) = (BTreeMap::new(), false);
+        for entry in std::fs::read_dir(&self.path).context("read the folder")? {
+            let path = entry?.path();
+            let known = before.remove(&path);
+            let mark = mark(&path).with_context(|| format!("read {}", path.display()))?;
+            let file = match known.filter(|file| file.mark == mark) {
+                Some(file) => file,
+                None => {
+                    changed = true;
+                    let objects =
+                        read(&path).with_context(|| format!("read {}", path.display()))?;
+                    File { mark, objects }
+                }
+            };
+            files.insert(path, file);
+        }
+        self.files = files;
+        Ok(changed || !before.is_empty())
+    }
+}
+
+fn mark(path: &Path) -> Result<Mark> {
+    let about = std::fs::metadata(path)?;
+    Ok((about.modified()?, about.len(), about.ino()))
+}
+
+fn read(path: &Path) -> Result<Vec<(Id, Value)>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(path)?)?;
+    let objects = documents.into_iter().filter(|object| !object.is_null());
+    objects.map(|object| Ok((id(&object)?, object))).collect()
 }
 
 fn id(object: &Value) -> Result<Id> {

@@ -59,7 +59,10 @@ impl Question {
             [plural, name] => ("", *plural, Some(*name)),
             _ => return None,
         };
-        let query = parse_query(uri.query().unwrap_or_default());
+        let query: BTreeMap<_, _> =
+            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
         let watches = query.get("watch").is_some_and(|it| it == "true" || it == "1");
         let verb = match (method, name.map(str::to_owned)) {
             (&Method::GET, None) if watches => Verb::Watch,
@@ -86,38 +89,6 @@ impl Question {
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.text(name).parse().ok()
     }
-}
-
-fn parse_query(text: &str) -> BTreeMap<String, String> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name.to_owned(), unescape(value))
-        })
-        .collect()
-}
-
-fn unescape(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let [first, tail @ ..] = rest {
-        let escaped = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (first, escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            (b'+', _) => {
-                bytes.push(b' ');
-                rest = tail;
-            }
-            (byte, _) => {
-                bytes.push(*byte);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

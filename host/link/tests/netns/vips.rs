@@ -1,7 +1,7 @@
 //! VIPs as local routes.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_link::{Change, LinkIndex, NodeView, Op, Snapshot, Sources, Vip, VipRoute};
 
@@ -131,6 +131,12 @@ fn others_survive() -> Outcome {
     ])?;
     let mut links = open()?;
     let theirs = ["192.0.2.1", "2001:db8::1", "10.96.0.9"].map(addr);
+    // The kernel makes an IPv6 address local a while after it was taken (addrconf_dad_work).
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !theirs.into_iter().all(is_local) {
+        ensure!(Instant::now() < deadline, "the node's own addresses never became local");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     for ip in theirs {
         let vip = Vip::new(ip)?;
         let ops = [Op::PutRoute(VipRoute::new(vip)), Op::RemoveRoute(vip), Op::RemoveRoute(vip)];

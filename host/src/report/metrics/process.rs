@@ -61,7 +61,7 @@ impl ProcessMetrics {
             self.open.set(number(open.count().saturating_sub(1)));
         }
         let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        self.most_open.set(i64::try_from(most).unwrap_or(i64::MAX));
+        self.most_open.set(number(most));
     }
 }
 

@@ -77,7 +77,7 @@ impl Format {
 pub fn gauges<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) {
     let known = all.ledger().known();
     let kernel = &metrics.kernel;
-    let destinations = known.virtuals.values().map(|it| it.destinations.len()).sum();
+    let destinations = known.virtuals.values().map(|it| it.destinations.len()).sum::<usize>();
     kernel.destinations.set(number(destinations));
     kernel.draining.set(number(all.drains().servers().len()));
     kernel.refused.set(number(all.refused().count()));
@@ -127,8 +127,7 @@ fn flows<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) {
     flows.clear();
     for (name, port) in all.decided_ports() {
         let Some(count) = all.offloaded(name, port).filter(|count| *count > 0) else { continue };
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        flows.get_or_create(&ServicePortLabels::of(name, port)).set(count);
+        flows.get_or_create(&ServicePortLabels::of(name, port)).set(number(count));
     }
 }
 

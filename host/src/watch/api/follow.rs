@@ -210,7 +210,18 @@ impl Follower {
         {
             self.source.counts.unknown_fields.get_or_create(&self.labels).inc_by(unknown);
         }
-        let Update { changes, report, listed } = self.told.take(event);
+        let update = self.told.take(event);
+        let whole = update.listed;
+        self.tell(update).await?;
+        if whole {
+            self.source.counts.lists.get_or_create(&self.labels).inc();
+        }
+        Ok(())
+    }
+
+    /// Tells what follows; changes are held back until there are many, or a list is whole.
+    async fn tell(&mut self, update: Update) -> Result<(), Unheard> {
+        let Update { changes, report, listed } = update;
         self.pending.extend(changes);
         if self.pending.len() >= MOST || listed {
             self.flush().await?;
@@ -219,7 +230,6 @@ impl Follower {
             self.source.tell(Event::Report(report)).await?;
         }
         if listed {
-            self.source.counts.lists.get_or_create(&self.labels).inc();
             self.list_is_whole().await?;
         }
         Ok(())
@@ -254,13 +264,8 @@ impl Follower {
                 return Ok(Some(Duration::ZERO));
             }
             Meaning::Unserved if self.need == Need::WhereServed => {
-                let Update { changes, report, .. } = self.told.clear();
-                self.pending.extend(changes);
-                self.flush().await?;
-                if !report.is_empty() {
-                    self.source.tell(Event::Report(report)).await?;
-                }
-                self.list_is_whole().await?;
+                let nothing = self.told.clear();
+                self.tell(nothing).await?;
                 return Ok(Some(self.source.settings.patience.unserved));
             }
             _ => self.in_trouble(meaning, words).await?,

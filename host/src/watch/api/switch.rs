@@ -80,6 +80,13 @@ struct Line {
     files: Files,
 }
 
+impl Line {
+    fn to(config: &Config, files: &Files) -> Result<Self, AccessError> {
+        let (server, sender) = (config.cluster_url.clone(), connect(config)?);
+        Ok(Self { server, sender, files: files.clone() })
+    }
+}
+
 struct State {
     /// Which of the servers is asked, counted on and on.
     turn: usize,
@@ -119,10 +126,12 @@ impl Switch {
         patience: Patience,
         counts: Arc<Counts>,
     ) -> Result<Self, AccessError> {
-        for config in access.read().await?.servers {
-            connect(&config)?;
+        let Read { servers, files } = access.read().await?;
+        let mut lines = Vec::new();
+        for config in &servers {
+            lines.push(Line::to(config, &files)?);
         }
-        let state = Mutex::new(State { turn: 0, line: None, failed: None });
+        let state = Mutex::new(State { turn: 0, line: lines.into_iter().next(), failed: None });
         let shared = Arc::new(Shared { access, patience, counts, state });
         Ok(Self { shared, own: Arc::default() })
     }
@@ -208,8 +217,7 @@ impl Shared {
             state.turn
         };
         let Read { servers, files } = self.access.read().await?;
-        let config = &servers[turn % servers.len()];
-        let line = Line { server: config.cluster_url.clone(), sender: connect(config)?, files };
+        let line = Line::to(&servers[turn % servers.len()], &files)?;
         let mut state = self.state();
         if state.turn == turn {
             state.line = Some(line.clone());

@@ -9,10 +9,8 @@ use weir_core::net::Family;
 
 use super::address::{LinkLocal, address, range};
 use super::fault::{Converted, Faults};
-use super::{meta, port, service_port};
+use super::{PROXY_NAME, meta, port, service_port};
 
-/// Names the proxy that is to serve a Service (KEP-2447).
-const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
 /// What the API server writes where a manifest asks for affinity without a time-out: three hours.
 const DEFAULT_AFFINITY_SECONDS: i32 = 10_800;
 /// The API's upper limit: one day.

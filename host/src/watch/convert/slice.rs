@@ -6,14 +6,12 @@ use weir_core::net::{Family, ObjectName};
 
 use super::address::{LinkLocal, address};
 use super::fault::{Converted, Faults, Verdict};
-use super::{meta, port};
+use super::{HEADLESS, meta, port};
 
 /// Says which Service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// When the pod or Service changed for which the slice was written last, in RFC 3339.
 const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
-/// Marks the slices of headless Services, which kube-proxy doesn't watch either.
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// Converts an EndpointSlice. Slices of names (FQDN) and of headless Services are left out;
 /// refused without a name, a Service or an address type.

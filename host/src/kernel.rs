@@ -287,7 +287,7 @@ impl LinuxKernel {
     fn apply_base(&mut self, operation: &Operation) -> Outcome {
         match operation {
             Operation::SetBase(base) => {
-                self.base = Some(base.clone());
+                self.base = Some(Base::clone(base));
                 elements::lay(&mut self.nft, &self.sets, base)
             }
             _ => elements::remove(&mut self.nft),

@@ -162,7 +162,7 @@ pub struct Reconciler<K, P> {
     seen: FirstSeen,
     abilities: KernelAbilities,
     defaults: Defaults,
-    decided: BTreeMap<ObjectName, BTreeMap<PortKey, Decided>>,
+    decided: BTreeMap<ObjectName, BTreeMap<PortKey, Box<Decided>>>,
     again: BTreeMap<ObjectName, Again>,
     meters: Meters,
     set_aside: Vec<SetAside>,
@@ -355,7 +355,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
 
     /// What was decided for each port of a service.
     #[must_use]
-    pub fn decided(&self, service: &ObjectName) -> Option<&BTreeMap<PortKey, Decided>> {
+    pub fn decided(&self, service: &ObjectName) -> Option<&BTreeMap<PortKey, Box<Decided>>> {
         self.decided.get(service)
     }
 

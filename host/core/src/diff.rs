@@ -14,7 +14,7 @@ pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
     let mut steps = Vec::new();
     match (&known.base, &desired.base) {
         (have, Some(want)) if have.as_ref() != Some(want) => {
-            steps.push(Operation::SetBase(want.clone()));
+            steps.push(Operation::SetBase(Box::new(want.clone())));
         }
         (Some(_), None) => steps.push(Operation::RemoveBase),
         _ => {}
@@ -64,8 +64,8 @@ fn diff_nftables(known: &KernelState, desired: &KernelState, steps: &mut Vec<Ope
     let removed = known.nats.iter().filter(|(key, _)| !desired.nats.contains_key(key));
     steps.extend(removed.map(|(key, from)| Operation::RemoveNat {
         key: *key,
-        from: from.clone(),
-        to: Nat::default(),
+        from: Box::new(from.clone()),
+        to: Box::default(),
     }));
 }
 
@@ -79,10 +79,10 @@ fn diff_nat(key: VirtualKey, from: Nat, want: &Nat, on_ipvs: bool, steps: &mut V
     }
     let stays = want.clone().like(&to);
     if from != to {
-        steps.push(Operation::SetNat { key, from, to: to.clone() });
+        steps.push(Operation::SetNat { key, from: Box::new(from), to: Box::new(to.clone()) });
     }
     if moves {
-        steps.push(Operation::RemoveNat { key, from: to, to: stays });
+        steps.push(Operation::RemoveNat { key, from: Box::new(to), to: Box::new(stays) });
     }
 }
 

@@ -7,6 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use crate::diff::diff;
 use crate::drain::Drains;
@@ -16,13 +19,19 @@ use crate::net::ObjectName;
 use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
 use crate::rank::Rank;
-use crate::state::{Base, Chain, Element, KernelState, Key, Nat, OffloadClass, VirtualKey};
+use crate::state::{
+    Base, Chain, Element, KernelState, Key, Nat, Objects, OffloadClass, VirtualKey,
+};
 
 #[derive(Clone, Debug)]
 struct Claim {
-    rank: Rank,
-    wanted: Wanted,
+    rank: Arc<Rank>,
+    objects: Objects,
+    keeps: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
 }
+
+/// Who wants an object, the first first. Mostly one.
+type Holders = SmallVec<[Arc<Rank>; 1]>;
 
 /// What one service wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +66,7 @@ pub struct Ledger {
     foreign: BTreeSet<VirtualKey>,
     base: Option<Base>,
     claims: BTreeMap<ObjectName, Claim>,
-    holders: BTreeMap<Key, BTreeSet<Rank>>,
+    holders: BTreeMap<Key, Holders>,
     surface: Surface,
     /// Service ports of which some flows may go to endpoints that shall keep none.
     stray: BTreeSet<VirtualKey>,
@@ -83,8 +92,8 @@ impl Ledger {
 
     /// What a service wants.
     #[must_use]
-    pub fn wanted_by(&self, service: &ObjectName) -> Option<&KernelState> {
-        self.claims.get(service).map(|claim| &claim.wanted.state)
+    pub fn wanted_by(&self, service: &ObjectName) -> Option<KernelState> {
+        self.claims.get(service).map(|claim| claim.objects.unpacked())
     }
 
     /// The names of the services that have claims.
@@ -136,20 +145,24 @@ impl Ledger {
         let mut touched = BTreeSet::new();
         let mut kept = BTreeMap::new();
         if let Some(old) = self.claims.remove(service) {
-            for key in old.wanted.state.keys() {
+            for key in old.objects.keys() {
                 self.release(key, &old.rank);
                 touched.insert(key);
             }
-            kept = old.wanted.keeps;
+            kept = old.keeps;
         }
         if !wanted.state.is_empty() {
             self.note_stray(&kept, &wanted);
-            let rank = Rank::of(service, created);
-            for key in wanted.state.keys() {
-                self.holders.entry(key).or_default().insert(rank.clone());
+            let rank = Arc::new(Rank::of(service, created));
+            let Wanted { state, keeps } = wanted;
+            let objects = Objects::from(state);
+            for key in objects.keys() {
+                let holders = self.holders.entry(key).or_default();
+                let place = holders.partition_point(|holder| *holder < rank);
+                holders.insert(place, Arc::clone(&rank));
                 touched.insert(key);
             }
-            self.claims.insert(service.clone(), Claim { rank, wanted });
+            self.claims.insert(service.clone(), Claim { rank, objects, keeps });
         }
         let rivals = self.rivals(service, &touched);
         touched.extend(rivals);
@@ -173,7 +186,7 @@ impl Ledger {
         let others: BTreeSet<_> =
             holders.map(|rank| &rank.service).filter(|it| *it != service).collect();
         let claims = others.into_iter().filter_map(|it| self.claims.get(it));
-        claims.flat_map(|claim| claim.wanted.state.keys()).collect()
+        claims.flat_map(|claim| claim.objects.keys()).collect()
     }
 
     /// Flows may be left over where an endpoint lost its right to keep them, and where nothing is
@@ -195,7 +208,7 @@ impl Ledger {
 
     fn release(&mut self, key: Key, rank: &Rank) {
         if let Some(holders) = self.holders.get_mut(&key) {
-            holders.remove(rank);
+            holders.retain(|holder| **holder != *rank);
             if holders.is_empty() {
                 self.holders.remove(&key);
             }
@@ -249,7 +262,7 @@ impl Ledger {
                 }
                 key => {
                     let first = self.first(key);
-                    first.into_iter().for_each(|claim| desired.copy(*key, &claim.wanted.state));
+                    first.into_iter().for_each(|claim| claim.objects.copy(*key, &mut desired));
                 }
             }
         }
@@ -263,7 +276,7 @@ impl Ledger {
             Key::Element(Element::Service(of) | Element::Member(of, _)) => &Key::Virtual(*of),
             key => key,
         };
-        let first = self.holders.get(of).and_then(BTreeSet::first);
+        let first = self.holders.get(of).and_then(|holders| holders.first());
         first.and_then(|rank| self.claims.get(&rank.service))
     }
 
@@ -345,8 +358,8 @@ impl Ledger {
         let of: BTreeSet<VirtualKey> = stray.copied().chain(left_ipvs).collect();
         let keep = |key: VirtualKey| {
             let claim = self.first(&Key::Virtual(key))?;
-            let keep = claim.wanted.keeps.get(&key)?.clone();
-            let translated = !carries(&claim.wanted.state, &key);
+            let keep = claim.keeps.get(&key)?.clone();
+            let translated = !claim.objects.nat(&key).is_some_and(Nat::carries);
             Some(Operation::EndFlows { key, keep, translated })
         };
         of.into_iter().filter_map(keep).collect()
@@ -472,7 +485,7 @@ impl Ledger {
     }
 }
 
-fn conflicts(key: Key, holders: Option<&BTreeSet<Rank>>) -> Vec<Conflict> {
+fn conflicts(key: Key, holders: Option<&Holders>) -> Vec<Conflict> {
     let mut services = holders.into_iter().flatten().map(|rank| rank.service.clone());
     let (Key::Virtual(key), Some(winner)) = (key, services.next()) else { return Vec::new() };
     services.map(|loser| Conflict { key, winner: winner.clone(), loser }).collect()

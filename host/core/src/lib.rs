@@ -29,5 +29,6 @@ pub mod seen;
 pub mod sight;
 pub mod slots;
 pub mod state;
+mod tags;
 pub mod view;
 pub mod wish;

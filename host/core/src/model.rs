@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::net::{Family, ObjectName, Port, Protocol};
 
-/// Labels or annotations.
-pub type Tags = BTreeMap<String, String>;
+pub use crate::tags::Tags;
 
 /// `spec.type` of a Service. Headless services are [`ServiceType::Headless`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,7 +198,7 @@ impl Node {
     /// The label `topology.kubernetes.io/zone`.
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
-        self.labels.get("topology.kubernetes.io/zone").map(String::as_str)
+        self.labels.get("topology.kubernetes.io/zone")
     }
 
     /// Whether every service is balanced as with `other`. Annotations, taints and ranges of pods
@@ -305,9 +304,10 @@ pub struct Revisions {
 pub struct Model {
     node_name: String,
     clock: u64,
-    services: BTreeMap<ObjectName, Kept<Service>>,
-    slices: BTreeMap<ObjectName, Kept<EndpointSlice>>,
-    by_service: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
+    // Boxed: a node of a map that has objects in it is half empty.
+    services: BTreeMap<ObjectName, Box<Kept<Service>>>,
+    slices: BTreeMap<ObjectName, Box<Kept<EndpointSlice>>>,
+    by_service: BTreeMap<ObjectName, Vec<ObjectName>>,
     slices_changed: BTreeMap<ObjectName, u64>,
     namespaces: BTreeMap<String, Kept<Namespace>>,
     node: Option<Kept<Node>>,
@@ -368,7 +368,7 @@ impl Model {
         Revisions {
             service: self.services.get(service).map_or(0, |k| k.revision),
             slices: self.slices_changed.get(service).copied().unwrap_or(0),
-            namespace: self.namespaces.get(&service.namespace).map_or(0, |k| k.revision),
+            namespace: self.namespaces.get(&*service.namespace).map_or(0, |k| k.revision),
             node: self.node.as_ref().map_or(0, |k| k.revision),
         }
     }
@@ -412,7 +412,8 @@ impl Model {
         if self.service(&name) == Some(&service) {
             return Touched::default();
         }
-        self.services.insert(name.clone(), Kept { revision: self.clock, object: service });
+        let kept = Kept { revision: self.clock, object: service };
+        self.services.insert(name.clone(), Box::new(kept));
         Touched::one(name)
     }
 
@@ -423,19 +424,22 @@ impl Model {
         // A slice may be given to another service by its label: both are touched.
         let mut touched = self.drop_slice(&slice.name);
         touched.merge(Touched::one(slice.service.clone()));
-        self.by_service.entry(slice.service.clone()).or_default().insert(slice.name.clone());
+        let names = self.by_service.entry(slice.service.clone()).or_default();
+        let place = names.partition_point(|name| *name < slice.name);
+        names.reserve_exact(1);
+        names.insert(place, slice.name.clone());
         self.slices_changed.insert(slice.service.clone(), self.clock);
-        self.slices.insert(slice.name.clone(), Kept { revision: self.clock, object: slice });
+        let kept = Kept { revision: self.clock, object: slice };
+        self.slices.insert(kept.object.name.clone(), Box::new(kept));
         touched
     }
 
     fn drop_slice(&mut self, name: &ObjectName) -> Touched {
-        let Some(Kept { object, .. }) = self.slices.remove(name) else {
-            return Touched::default();
-        };
+        let Some(kept) = self.slices.remove(name) else { return Touched::default() };
+        let object = kept.object;
         self.slices_changed.insert(object.service.clone(), self.clock);
         if let Some(names) = self.by_service.get_mut(&object.service) {
-            names.remove(name);
+            names.retain(|known| known != name);
             if names.is_empty() {
                 // No slices is one and the same state whenever it comes: revision 0.
                 self.by_service.remove(&object.service);
@@ -468,7 +472,7 @@ impl Model {
     fn services_in(&self, namespace: &str) -> Touched {
         let first = ObjectName::new(namespace, "");
         let names = self.services.range(first..).map(|(name, _)| name);
-        let services = names.take_while(|name| name.namespace == namespace).cloned().collect();
+        let services = names.take_while(|name| *name.namespace == *namespace).cloned().collect();
         Touched { all: false, services }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -132,18 +133,20 @@ impl fmt::Display for Family {
     }
 }
 
-/// A namespaced object's name, printed `namespace/name`.
+/// A namespaced object's name, printed `namespace/name`. Clones share the text: many maps have a service's
+/// name for their key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct ObjectName {
     /// The namespace; `default` where a manifest names none.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The name inside the namespace.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ObjectName {
     /// The object `namespace/name`.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 }
@@ -151,6 +154,25 @@ impl ObjectName {
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A name as it is serialized.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    namespace: String,
+    name: String,
+}
+
+impl From<Written> for ObjectName {
+    fn from(Written { namespace, name }: Written) -> Self {
+        Self::new(namespace, name)
+    }
+}
+
+impl From<ObjectName> for Written {
+    fn from(ObjectName { namespace, name }: ObjectName) -> Self {
+        Self { namespace: namespace.as_ref().to_owned(), name: name.as_ref().to_owned() }
     }
 }
 

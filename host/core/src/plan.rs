@@ -11,12 +11,12 @@ use crate::state::{
     Balance, Base, Chain, Devices, Element, Key, Nat, OffloadClass, VirtualKey, Weight,
 };
 
-/// One thing to do to the kernel.
+/// One thing to do to the kernel. What is large is boxed: a first plan has tens of thousands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// Make the table, or give what belongs to no service this form; elements of sets stay.
-    SetBase(Base),
+    SetBase(Box<Base>),
     /// Remove the table and all that is in it.
     RemoveBase,
     /// Make the flowtable, or give it these devices; flows that are offloaded stay so, but for
@@ -45,9 +45,9 @@ pub enum Operation {
         /// Its name.
         key: VirtualKey,
         /// As it is; empty where nftables does nothing with it.
-        from: Nat,
+        from: Box<Nat>,
         /// As it shall be.
-        to: Nat,
+        to: Box<Nat>,
     },
     /// Put another flowtable in the place of this one: flows that were offloaded go back to the
     /// slow path, and on.
@@ -78,9 +78,9 @@ pub enum Operation {
         /// Its name.
         key: VirtualKey,
         /// As it is.
-        from: Nat,
+        from: Box<Nat>,
         /// What stays beside IPVS, which carries it from now on; mostly nothing.
-        to: Nat,
+        to: Box<Nat>,
     },
     /// Take an element out of its set.
     RemoveElement(Element),

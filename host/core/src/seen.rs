@@ -13,7 +13,15 @@ use crate::net::ObjectName;
 /// Seconds since 1970 at which endpoints appeared, by service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstSeen {
-    services: BTreeMap<String, BTreeMap<SocketAddr, Option<u64>>>,
+    services: BTreeMap<String, Endpoints>,
+}
+
+/// The endpoints of a service, in order: there are few of them and many services.
+type Endpoints = Box<[(SocketAddr, Option<u64>)]>;
+
+fn find(endpoints: &Endpoints, to: SocketAddr) -> Option<Option<u64>> {
+    let at = endpoints.binary_search_by_key(&to, |(to, _)| *to).ok()?;
+    Some(endpoints[at].1)
 }
 
 impl FirstSeen {
@@ -27,15 +35,12 @@ impl FirstSeen {
         endpoints: &BTreeSet<SocketAddr>,
         now: Option<u64>,
     ) {
+        let before = self.services.remove(&service.to_string()).unwrap_or_default();
         if endpoints.is_empty() {
-            self.services.remove(&service.to_string());
             return;
         }
-        let seen = self.services.entry(service.to_string()).or_default();
-        seen.retain(|to, _| endpoints.contains(to));
-        for to in endpoints {
-            seen.entry(*to).or_insert(now);
-        }
+        let since = |to: &SocketAddr| (*to, find(&before, *to).unwrap_or(now));
+        self.services.insert(service.to_string(), endpoints.iter().map(since).collect());
     }
 
     /// Forgets the endpoints of every other service.
@@ -48,7 +53,7 @@ impl FirstSeen {
     /// one that was never noted. A clock that went backwards makes an age of 0.
     #[must_use]
     pub fn age(&self, service: &ObjectName, to: SocketAddr, now: u64) -> Option<u32> {
-        let since = (*self.services.get(&service.to_string())?.get(&to)?)?;
+        let since = find(self.services.get(&service.to_string())?, to)??;
         Some(u32::try_from(now.saturating_sub(since)).unwrap_or(u32::MAX))
     }
 }

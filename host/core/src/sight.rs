@@ -7,12 +7,6 @@ use crate::seen::FirstSeen;
 use crate::view;
 use crate::wish::{self, Wish};
 
-/// Annotations that controllers and clients rewrite all the time and that say nothing about balancing.
-const NOISE: [&str; 2] = [
-    "endpoints.kubernetes.io/last-change-trigger-time",
-    "kubectl.kubernetes.io/last-applied-configuration",
-];
-
 /// What a view holds besides the objects.
 #[derive(Clone, Debug)]
 pub struct Beside<'a> {
@@ -94,7 +88,7 @@ pub fn node(model: &Model, kernel: &view::KernelAbilities, cpus: u32) -> view::N
     let node = model.node();
     view::Node {
         name: model.node_name().to_owned(),
-        labels: node.map(|n| n.labels.clone()).unwrap_or_default(),
+        labels: node.map(|n| n.labels.to_map()).unwrap_or_default(),
         zone: node.and_then(|n| n.zone()).map(str::to_owned),
         cpus,
         kernel: kernel.clone(),
@@ -102,25 +96,20 @@ pub fn node(model: &Model, kernel: &view::KernelAbilities, cpus: u32) -> view::N
     }
 }
 
-fn quiet(annotations: &Tags) -> view::Attributes {
-    let kept = annotations.iter().filter(|(name, _)| !NOISE.contains(&name.as_str()));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 fn namespace(model: &Model, name: &str) -> view::Namespace {
     let known = model.namespace(name);
     view::Namespace {
         name: name.to_owned(),
-        labels: known.map(|n| n.labels.clone()).unwrap_or_default(),
-        annotations: known.map(|n| quiet(&n.annotations)).unwrap_or_default(),
+        labels: known.map(|n| n.labels.to_map()).unwrap_or_default(),
+        annotations: known.map(|n| n.annotations.to_map()).unwrap_or_default(),
     }
 }
 
 fn service_view(service: &Service) -> view::Service {
     view::Service {
-        name: service.name.name.clone(),
-        labels: service.labels.clone(),
-        annotations: quiet(&service.annotations),
+        name: service.name.name.as_ref().to_owned(),
+        labels: service.labels.to_map(),
+        annotations: service.annotations.to_map(),
         kind: kind(service.kind).to_owned(),
         cluster_ips: service.cluster_ips.clone(),
         external_ips: service.external_ips.clone(),
@@ -159,7 +148,11 @@ fn port_view(port: &ServicePort) -> view::Port {
 }
 
 fn slice(name: &str, labels: &Tags, annotations: &Tags) -> view::Slice {
-    view::Slice { name: name.to_owned(), labels: labels.clone(), annotations: quiet(annotations) }
+    view::Slice {
+        name: name.to_owned(),
+        labels: labels.to_map(),
+        annotations: annotations.to_map(),
+    }
 }
 
 fn endpoint(

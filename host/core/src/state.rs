@@ -5,6 +5,7 @@
 
 mod base;
 mod nat;
+mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::net::{Family, Port, Protocol};
 
 pub use base::{Base, Echo, Pods};
 pub use nat::{Chain, Class, Closed, Leg, Masquerade, Memory, Nat, OffloadClass, Pick, Slots};
+pub use objects::Objects;
 
 /// What IPVS calls a virtual service by: `struct ip_vs_service_user` in `linux/ip_vs.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -51,17 +51,17 @@ fn main() {
         measure("update-one-by-one", || one_by_one(ipvs, &all));
     });
     filled("read", &plan, |ipvs| {
-        measure("read-file-once", || {
+        measure_reading("read-file-once", || {
             assert_eq!(ipvs.table_once().unwrap().services.len(), services as usize);
         });
-        measure("read-netlink", || {
+        measure_reading("read-netlink", || {
             let listed = ipvs.services_once().unwrap();
             let servers = listed
                 .iter()
                 .map(|entry| ipvs.destinations_once(entry.service.key()).unwrap().len());
             assert_eq!(servers.sum::<usize>(), 2 * services as usize);
         });
-        measure("read-ipvsadm", || {
+        measure_reading("read-ipvsadm", || {
             assert!(Command::new("ipvsadm").arg("-Sn").output().unwrap().status.success());
         });
     });
@@ -71,6 +71,18 @@ fn measure<R>(name: &str, work: impl FnOnce() -> R) {
     let start = Instant::now();
     work();
     println!("{name} {}", start.elapsed().as_nanos());
+}
+
+/// The least of three: what the kernel does beside, such as finding out how fast it can estimate rates,
+/// is none of a reader's cost.
+fn measure_reading(name: &str, mut work: impl FnMut()) {
+    let times = std::iter::repeat_with(|| {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    });
+    let least = times.take(3).min().unwrap_or_default();
+    println!("{name} {}", least.as_nanos());
 }
 
 /// Runs `work` with a handle in a new namespace.

@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use weir_core::net::ObjectName;
 
 use super::door::{self, Limits};
 use super::{AGAIN, NOSNIFF};
@@ -118,15 +119,9 @@ fn bind(at: SocketAddr) -> io::Result<TcpListener> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    service: Name,
+    service: ObjectName,
     local_endpoints: usize,
     service_proxy_healthy: bool,
-}
-
-#[derive(Serialize)]
-struct Name {
-    namespace: String,
-    name: String,
 }
 
 /// Whatever the path and the method: load balancers ask in many ways.
@@ -139,8 +134,7 @@ async fn answer(State((shared, port)): State<(Shared, u16)>) -> Response {
     let local_endpoints = check.local_endpoints;
     let good = local_endpoints > 0 && service_proxy_healthy;
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let (namespace, name) = (check.service.namespace, check.service.name);
-    let body = Answer { service: Name { namespace, name }, local_endpoints, service_proxy_healthy };
+    let body = Answer { service: check.service, local_endpoints, service_proxy_healthy };
     let headers = [
         (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF.to_owned()),
         (WEIGHT, local_endpoints.to_string()),

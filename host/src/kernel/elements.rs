@@ -306,8 +306,8 @@ fn edits(sets: &Sets, operation: &Operation, lost: &Lost) -> Vec<Edit> {
             vec![Edit { when, set: Arc::clone(set), element: entry }]
         }
         Operation::SetNat { key, from, to } => {
-            let without = Nat { offload: None, ..to.clone() };
-            let to = if lost.lacks_offload_of(to) { &without } else { to };
+            let without = Nat { offload: None, ..Nat::clone(to) };
+            let to = if lost.lacks_offload_of(to) { &without } else { &**to };
             let gone = nat(sets, *key, from, to, When::Cleared);
             let fresh = nat(sets, *key, to, from, When::Added);
             gone.into_iter().chain(fresh).collect()

@@ -16,12 +16,17 @@ use weir_policy_host::{Answers, Wants};
 use super::{Decided, Policies, Question, Reconciler};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
-    pub(super) fn decide(&mut self, service: &Service, now: u64) -> BTreeMap<PortKey, Decided> {
+    pub(super) fn decide(
+        &mut self,
+        service: &Service,
+        now: u64,
+    ) -> BTreeMap<PortKey, Box<Decided>> {
         let mut decided = BTreeMap::new();
         for port in &service.ports {
-            let answers = self.ask(service, port, now);
+            let mut answers = self.ask(service, port, now);
             let decision = decide(&self.asked(service, port), &answers.wishes);
-            decided.insert(PortKey::of(port), Decided { decision, answers });
+            answers.wishes.shrink_to_fit();
+            decided.insert(PortKey::of(port), Box::new(Decided { decision, answers }));
         }
         decided
     }

@@ -58,7 +58,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     pub(super) fn note_by_interface(
         &mut self,
         name: &ObjectName,
-        decided: &BTreeMap<PortKey, Decided>,
+        decided: &BTreeMap<PortKey, Box<Decided>>,
     ) {
         if decided.values().any(|it| it.decision.node_ports.is_some()) {
             self.by_interface.insert(name.clone());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, Traffic};
 use weir_core::model::{
-    Endpoint, EndpointSlice, ServicePort, ServiceType, SlicePort, TrafficPolicy,
+    Endpoint, EndpointSlice, ServicePort, ServiceType, SlicePort, Tags, TrafficPolicy,
 };
 use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{Balance, KernelState, Virtual, VirtualKey, Weight};
@@ -87,8 +87,8 @@ pub(crate) fn service(name: &str, address: &str) -> Change {
         name: ObjectName::new("shop", name),
         uid: None,
         created: None,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Tags::new(),
+        annotations: Tags::new(),
         kind: ServiceType::ClusterIP,
         proxy_name: None,
         cluster_ips: vec![address.parse().unwrap()],
@@ -130,8 +130,8 @@ pub(crate) fn slice(name: &str, endpoints: &[&str]) -> Change {
         last_change_trigger: None,
         name: ObjectName::new("shop", format!("{name}-1")),
         service: ObjectName::new("shop", name),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Tags::new(),
+        annotations: Tags::new(),
         family: Family::V4,
         ports: vec![port],
         endpoints: endpoints.iter().map(endpoint).collect(),

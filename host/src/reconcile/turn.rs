@@ -103,7 +103,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     /// What is set aside, and which policies failed, and wasn't so when the service was worked out last.
-    fn note_new(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Decided>) {
+    fn note_new(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Box<Decided>>) {
         let before = self.decided.get(name);
         for (&port, it) in decided {
             let known = before.and_then(|ports| ports.get(&port));

@@ -209,7 +209,7 @@ pub fn of<K: Kernel, P: Policies>(all: &Reconciler<K, P>, policies: &[PolicyStat
 
 fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> Vec<ServicePort> {
     let decided = all.decided(&service.name).into_iter().flatten();
-    let wanted = all.ledger().wanted_by(&service.name);
+    let wanted = all.ledger().wanted_by(&service.name).unwrap_or_default();
     let rows = decided.map(|(port, decided)| {
         let decision = &decided.decision;
         let flags = match decision.flags.value {
@@ -226,7 +226,7 @@ fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> V
             offload: decision.offload.value.to_string(),
             offloaded_flows: all.offloaded(&service.name, *port),
             traffic: None,
-            endpoints: wanted.map_or(0, |state| endpoints(state, &all.fronts(service, *port))),
+            endpoints: endpoints(&wanted, &all.fronts(service, *port)),
             reasons: reasons(decided),
         }
     });

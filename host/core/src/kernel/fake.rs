@@ -8,13 +8,13 @@ use super::{
 };
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::plan::{Operation, Plan, Stage};
-use crate::state::{Balance, Chain, KernelState, Virtual, VirtualKey};
+use crate::state::{Balance, Base, Chain, KernelState, Nat, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
     match operation {
         Operation::SetBase(base) => {
-            state.base = Some(base.clone());
+            state.base = Some(Base::clone(base));
             Ok(())
         }
         Operation::RemoveBase => {
@@ -115,13 +115,13 @@ fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {
             if !to.chains().all(|chain| state.chains.contains(&chain)) {
                 return Err(no_such());
             }
-            state.nats.insert(*key, to.clone());
+            state.nats.insert(*key, Nat::clone(to));
             Ok(())
         }
         Operation::RemoveNat { key, to, .. } => {
             let was = state.nats.remove(key).is_some();
             if !to.is_empty() {
-                state.nats.insert(*key, to.clone());
+                state.nats.insert(*key, Nat::clone(to));
             }
             found(was)
         }

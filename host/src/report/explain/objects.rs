@@ -14,7 +14,7 @@ pub(super) fn objects<K: Kernel, P: Policies>(
     all: &Reconciler<K, P>,
     name: &ObjectName,
 ) -> Vec<Object> {
-    let Some(wanted) = all.ledger().wanted_by(name) else { return Vec::new() };
+    let Some(wanted) = &all.ledger().wanted_by(name) else { return Vec::new() };
     let known = all.ledger().known();
     let refused: BTreeMap<&Key, &Refusal> = all.refused().collect();
     let state = |key: Key| match (refused.get(&key), key) {

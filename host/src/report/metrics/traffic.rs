@@ -31,8 +31,8 @@ impl ServicePortLabels {
     #[must_use]
     pub fn of(name: &ObjectName, port: PortKey) -> Self {
         Self {
-            namespace: name.namespace.clone(),
-            service: name.name.clone(),
+            namespace: name.namespace.as_ref().to_owned(),
+            service: name.name.as_ref().to_owned(),
             port: port.to_string(),
         }
     }

@@ -63,8 +63,8 @@ async fn publish(recorder: &Recorder, counts: &Counts, notice: Notice, uid: Opti
     let regarding = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Service".to_owned()),
-        name: Some(service.name.clone()),
-        namespace: Some(service.namespace.clone()),
+        name: Some(service.name.as_ref().to_owned()),
+        namespace: Some(service.namespace.as_ref().to_owned()),
         uid,
         ..ObjectReference::default()
     };

@@ -1,5 +1,7 @@
 //! Names and tags of an object. Pure.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_core::model::Tags;
 use weir_core::net::ObjectName;
@@ -56,7 +58,22 @@ fn check(name: &str, longest: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Labels or annotations; none is the same as an empty list.
-pub(super) fn tags(given: Option<Tags>) -> Tags {
-    given.unwrap_or_default()
+/// Annotations that controllers and clients rewrite all the time and that say nothing about balancing.
+const NOISE: [&str; 2] = [
+    "endpoints.kubernetes.io/last-change-trigger-time",
+    "kubectl.kubernetes.io/last-applied-configuration",
+];
+
+/// Labels; none is the same as an empty list.
+pub(super) fn labels(given: Option<BTreeMap<String, String>>) -> Tags {
+    given.unwrap_or_default().into()
+}
+
+/// Annotations that a policy may want to see.
+pub(super) fn annotations(given: Option<BTreeMap<String, String>>) -> Tags {
+    let mut kept = given.unwrap_or_default();
+    for name in NOISE {
+        kept.remove(name);
+    }
+    kept.into()
 }

@@ -17,8 +17,8 @@ pub fn namespace(from: api::Namespace) -> Converted<Namespace> {
         .filter(|name| faults.keep("metadata.name", meta::check_namespace(name)).is_some());
     let object = name.map(|name| Namespace {
         name,
-        labels: meta::tags(from.metadata.labels),
-        annotations: meta::tags(from.metadata.annotations),
+        labels: meta::labels(from.metadata.labels),
+        annotations: meta::annotations(from.metadata.annotations),
     });
     faults.conclude(object)
 }
@@ -34,8 +34,8 @@ pub fn node(from: api::Node) -> Converted<Node> {
         pod_cidrs: pod_cidrs(&mut spec, &mut faults),
         taints: spec.taints.unwrap_or_default().into_iter().map(|taint| taint.key).collect(),
         deleting: from.metadata.deletion_timestamp.is_some(),
-        labels: meta::tags(from.metadata.labels),
-        annotations: meta::tags(from.metadata.annotations),
+        labels: meta::labels(from.metadata.labels),
+        annotations: meta::annotations(from.metadata.annotations),
         name: String::new(),
     };
     faults.conclude(name.map(|name| Node { name, ..node }))

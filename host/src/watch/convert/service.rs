@@ -40,16 +40,16 @@ fn convert(from: api::Service, faults: &mut Faults) -> Option<Service> {
     if proxied && ports.is_empty() {
         return None;
     }
-    let labels = meta::tags(from.metadata.labels);
+    let labels = meta::labels(from.metadata.labels);
     let source_ranges = source_ranges(&mut spec, faults);
     let created = from.metadata.creation_timestamp.map(|time| time.0.as_second());
     let service = Service {
         name: name?,
         uid: from.metadata.uid.filter(|uid| !uid.is_empty()),
         created,
-        proxy_name: labels.get(PROXY_NAME).cloned(),
+        proxy_name: labels.get(PROXY_NAME).map(str::to_owned),
         labels,
-        annotations: meta::tags(from.metadata.annotations),
+        annotations: meta::annotations(from.metadata.annotations),
         kind,
         cluster_ips: if proxied { cluster_ips(&mut spec, faults) } else { Vec::new() },
         external_ips: external_ips(&mut spec, faults),

@@ -28,6 +28,7 @@ pub(super) fn ports(
         }
         ports.push(port);
     }
+    ports.shrink_to_fit();
     ports
 }
 

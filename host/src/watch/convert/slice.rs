@@ -27,7 +27,7 @@ pub fn slice(from: api::EndpointSlice) -> Converted<EndpointSlice> {
 
 fn convert(from: api::EndpointSlice, faults: &mut Faults) -> Option<EndpointSlice> {
     let name = meta::object_name(&from.metadata, faults);
-    let labels = meta::tags(from.metadata.labels);
+    let labels = meta::labels(from.metadata.labels);
     let owner = labels.get(SERVICE_NAME).filter(|owner| !owner.is_empty());
     if owner.is_none() {
         let field = format_args!("metadata.labels[{SERVICE_NAME}]");
@@ -35,12 +35,13 @@ fn convert(from: api::EndpointSlice, faults: &mut Faults) -> Option<EndpointSlic
     }
     let family = family(&from.address_type, faults)?;
     let name = name?;
-    let annotations = meta::tags(from.metadata.annotations);
+    let trigger = from.metadata.annotations.as_ref().and_then(|all| trigger(all.get(TRIGGER)?));
+    let annotations = meta::annotations(from.metadata.annotations);
     Some(EndpointSlice {
-        service: ObjectName::new(name.namespace.clone(), owner?.clone()),
+        service: ObjectName::new(name.namespace.clone(), owner?),
         name,
         labels,
-        last_change_trigger: trigger(annotations.get(TRIGGER)),
+        last_change_trigger: trigger,
         annotations,
         family,
         ports: ports(from.ports, faults),
@@ -49,8 +50,8 @@ fn convert(from: api::EndpointSlice, faults: &mut Faults) -> Option<EndpointSlic
 }
 
 /// A time that can't be read, or from before 1970, measures nothing; the slice holds all the same.
-fn trigger(annotation: Option<&String>) -> Option<u64> {
-    let time: jiff::Timestamp = annotation?.parse().ok()?;
+fn trigger(annotation: &str) -> Option<u64> {
+    let time: jiff::Timestamp = annotation.parse().ok()?;
     u64::try_from(time.as_millisecond()).ok()
 }
 
@@ -83,6 +84,7 @@ fn ports(given: Option<Vec<api::EndpointPort>>, faults: &mut Faults) -> Vec<Slic
         }
         ports.push(SlicePort { name, protocol, port });
     }
+    ports.shrink_to_fit();
     ports
 }
 
@@ -92,7 +94,11 @@ fn endpoints(
     faults: &mut Faults,
 ) -> Vec<Endpoint> {
     let given = given.unwrap_or_default().into_iter().enumerate();
-    given.filter_map(|(i, from)| endpoint(i, from, family, faults)).collect()
+    let mut endpoints: Vec<_> =
+        given.filter_map(|(i, from)| endpoint(i, from, family, faults)).collect();
+    // They may have taken the room of what they were made from.
+    endpoints.shrink_to_fit();
+    endpoints
 }
 
 fn endpoint(

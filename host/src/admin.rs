@@ -87,8 +87,6 @@ pub struct Desk {
     pub commands: Sender<Command>,
     /// What it shares.
     pub shared: Shared,
-    /// The configuration in force.
-    pub config: Config,
 }
 
 /// Asks the daemon whose run folder this is.
@@ -169,7 +167,9 @@ fn answer(request: Request, desk: &Desk) -> Answer {
             let level = to.map_or(Ok(()), log::set_level).and_then(|()| log::level());
             level.map(Answer::LogLevel).map_err(|error| error.to_string())
         }
-        Request::Configuration => Ok(Answer::Configuration(Box::new(desk.config.clone()))),
+        Request::Configuration => {
+            Ok(Answer::Configuration(Box::new(Config::clone(&desk.shared.config()))))
+        }
         Request::Metrics => http::measured(&desk.shared, commands, PATIENCE, Format::Text)
             .map(Answer::Metrics)
             .map_err(|error| error.to_string()),
@@ -204,9 +204,9 @@ mod tests {
         let nobody = ask(dir.path(), &Request::Status).unwrap_err().to_string();
         assert!(nobody.contains("is the daemon running"), "{nobody}");
         let (commands, inbox) = mpsc::channel();
-        let shared = Shared::new(Duration::from_secs(30));
+        let shared = Shared::new(&Config::default());
         let config = Config::default();
-        listen(dir.path(), Desk { commands, shared, config: config.clone() }).unwrap();
+        listen(dir.path(), Desk { commands, shared }).unwrap();
         let daemon = std::thread::spawn(move || match inbox.recv().unwrap() {
             Command::Sync(done) => done.send(Err("refused".to_owned())).unwrap(),
             other => panic!("{other:?}"),

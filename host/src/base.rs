@@ -3,12 +3,39 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use weir_core::compile::{Here, WaysOut};
+use weir_core::decision::{Dataplane, Offload, Scheduler};
 use weir_core::model::Model;
 use weir_core::state::{Base, Echo, Pods};
 
-use crate::config::{Config, DetectLocalMode, IcmpEcho};
+use crate::config::{Config, Dataplane as Configured, DetectLocalMode, IcmpEcho};
+use crate::reconcile::Defaults;
+
+/// What the configuration says for services on which no policy has an opinion.
+#[must_use]
+pub fn defaults(config: &Config, cpus: u32) -> Defaults {
+    let packets = u32::try_from(config.offload.after_packets.get()).unwrap_or(u32::MAX);
+    Defaults {
+        dataplane: match config.dataplane {
+            Configured::Auto => None,
+            Configured::Ipvs => Some(Dataplane::Ipvs),
+            Configured::Nftables => Some(Dataplane::Nftables),
+        },
+        // Both know the same names: see the test.
+        scheduler: config.ipvs.scheduler.as_str().parse().unwrap_or(Scheduler::Rr),
+        offload: NonZeroU32::new(packets).map_or(Offload::Never, Offload::After),
+        proxy_name: config.service_proxy_name.as_ref().map(ToString::to_string),
+        cpus,
+    }
+}
+
+/// How long a leaving server may drain, in milliseconds.
+#[must_use]
+pub fn drain_limit(config: &Config) -> u64 {
+    u64::try_from(config.drain.limit.get().as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What the table is like beyond services' elements: follows the configuration and the Node.
 #[must_use]
@@ -102,6 +129,15 @@ mod tests {
             ranges: ["10.96.0.0/16".parse().unwrap()].into(),
         })));
         base(&config, &model).ranges.len()
+    }
+
+    #[test]
+    fn every_scheduler_that_can_be_configured_is_known() {
+        for name in crate::config::SchedulerName::all() {
+            let mut config = Config::default();
+            config.ipvs.scheduler = name;
+            assert_eq!(defaults(&config, 1).scheduler.as_str(), name.as_str());
+        }
     }
 
     #[test]

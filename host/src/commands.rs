@@ -17,7 +17,7 @@ use crate::args::{
     Cli, Command, DoctorArgs, ExplainArgs, GlobalArgs, LogLevelArgs, Output, RunArgs, SourceArgs,
     StatusArgs, VersionArgs,
 };
-use crate::config::{self, Config, Overrides};
+use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::kernel::doctor::{self, Verdict};
 use crate::{app, args, log};
 
@@ -91,16 +91,15 @@ fn json(value: &impl serde::Serialize) -> Result<()> {
 }
 
 fn load(global: &GlobalArgs, source: &SourceArgs) -> Result<Config> {
-    let (config, notices) = config::load(source.config.as_deref(), &global.overrides(source))?;
+    Ok(open(global, source)?.1)
+}
+
+fn open(global: &GlobalArgs, source: &SourceArgs) -> Result<(ConfigFile, Config)> {
+    let flags = global.overrides(source);
+    let (file, (config, notices)) = ConfigFile::open(source.config.as_deref(), flags)?;
     log::start(&config.log);
-    for notice in notices {
-        if notice.kind.is_loss() {
-            tracing::warn!(%notice, "configuration");
-        } else {
-            tracing::info!(%notice, "configuration");
-        }
-    }
-    Ok(config)
+    log::notices(&notices);
+    Ok((file, config))
 }
 
 fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
@@ -109,12 +108,12 @@ fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
 }
 
 fn daemon(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode> {
-    let config = load(global, &args.source)?;
+    let (file, config) = open(global, &args.source)?;
     if let Some(file) = &args.write_config_to {
         config::write_to(&config, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    app::run(&config)?;
+    app::run(&config, file)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -25,6 +25,7 @@ mod paths;
 mod period;
 mod policies;
 mod reference;
+mod reload;
 mod server_url;
 mod service_cidrs;
 mod text;
@@ -55,6 +56,7 @@ pub use policies::{
     EndpointFuel, Fuel, LogLines, LogSize, Memory, Policy, PolicyLimits, PolicySettings, ResultSize,
 };
 pub use reference::{reference, schema};
+pub use reload::{ConfigFile, Loaded, NEEDS_RESTART, changes, keep_until_restart};
 pub use server_url::ServerUrl;
 pub use text::{Cidr, InterfaceName, Label, ListenAddress, NodeName, NotAllowed};
 pub use write::{NotWritten, to_yaml, write_to};

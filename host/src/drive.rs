@@ -8,6 +8,7 @@ mod command;
 mod doors;
 mod looks;
 mod news;
+mod settings;
 mod traffic;
 mod turns;
 
@@ -33,11 +34,7 @@ use crate::report::mode::Mode;
 use crate::report::status::{self, Status};
 
 pub use command::{Command, Shared};
-pub use doors::{Machine, Reloads};
-
-/// Asks the source to look now; its answer is [`Rescanned`](crate::watch::Event::Rescanned). False
-/// where the source has ended.
-pub type Rescan = Box<dyn Fn() -> bool + Send>;
+pub use doors::{Machine, Reloads, Rescan};
 
 /// How often a service of our own is looked for: a loss that no event tells of is found within this.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
@@ -55,9 +52,10 @@ const KEEP_ANSWERS_EVERY: Duration = Duration::from_secs(10);
 pub struct Drive<K, P> {
     all: Reconciler<K, P>,
     config: Config,
+    settings: settings::Settings,
     shared: Shared,
     keep: Keep,
-    rescan: Rescan,
+    source: Box<dyn Rescan>,
     tell: Tell,
     /// The ending servers that were kept last.
     ending: BTreeSet<Server>,
@@ -105,16 +103,17 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         shared: Shared,
         keep: Keep,
         sysctls: Vec<String>,
-        rescan: Rescan,
+        source: Box<dyn Rescan>,
     ) -> Self {
         let now = Instant::now();
         let pace = Pace::new(config.sync.min_sync_period.get(), config.sync.sync_period.get());
         Self {
             all,
             config,
+            settings: settings::Settings::default(),
             shared,
             keep,
-            rescan,
+            source,
             tell: Box::new(|_, _| {}),
             ending: BTreeSet::new(),
             pace,
@@ -218,7 +217,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             Command::Source(event) => self.take_event(event),
             Command::Sync(done) => self.take_sync(done),
             Command::Look => self.look_if_moved(),
-            Command::Policies => self.refresh_policies(),
+            Command::Files => self.refresh_files(),
             Command::Node(state) if self.oriented => self.news = Some(state),
             Command::Node(state) => self.take_addresses(state),
             Command::Measure(done) => {
@@ -271,7 +270,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
         if now >= self.next_chores {
             self.next_chores = now + self.config.sync.sync_period.get();
-            self.refresh_policies();
+            self.refresh_files();
             warn_unkept(self.keep.save_seen(self.all.seen()));
         }
         if now >= self.next_alive {
@@ -327,6 +326,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
                     .chain(self.check_conflicts()),
             ),
             health_checks: self.check_status(),
+            configuration: self.configuration(),
             problems: lines(&mut self.problems.keys().cloned()),
             sysctls: self.sysctls.clone(),
             ..status

@@ -63,7 +63,7 @@ pub fn metrics(shared: Shared, commands: Sender<Command>, config: &Config) -> Se
     let site = Site { shared, commands: commands.clone() };
     let scrapes = Router::new().route("/metrics", get(scrape)).with_state(site.clone());
     let page = page::site(commands, config.metrics.status_page);
-    let router = scrapes.merge(probes(site.clone())).merge(facts::site(site, config)).merge(page);
+    let router = scrapes.merge(probes(site.clone())).merge(facts::site(site)).merge(page);
     if !config.metrics.profiling {
         return Served { router, limits: Limits::default() };
     }

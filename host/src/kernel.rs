@@ -21,6 +21,7 @@ pub mod neighbours;
 pub mod probe;
 pub mod processors;
 mod reverse_path;
+mod settle;
 pub mod sysctl;
 pub mod table;
 mod virtuals;

@@ -11,6 +11,7 @@ pub mod base;
 pub mod commands;
 pub mod config;
 pub mod drive;
+pub mod files;
 pub mod http;
 pub mod keep;
 pub mod kernel;

@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{Log, LogFormat, LogLevel, Notice};
 
 /// Where the level is changed, once the log was started.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
@@ -31,6 +31,17 @@ pub fn start(log: &Log) {
     // Only a test that runs several daemons in one process starts it twice.
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
         drop(LEVEL.set(handle));
+    }
+}
+
+/// Says what of a configuration isn't taken as it stands.
+pub fn notices(notices: &[Notice]) {
+    for notice in notices {
+        if notice.kind.is_loss() {
+            tracing::warn!(%notice, "configuration");
+        } else {
+            tracing::info!(%notice, "configuration");
+        }
     }
 }
 

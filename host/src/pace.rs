@@ -20,6 +20,11 @@ impl Pace {
         Self { min, period, last_sync: None, last_look: None }
     }
 
+    /// Another rhythm from now on; counted from the same syncs and looks.
+    pub fn set(&mut self, min: Duration, period: Duration) {
+        (self.min, self.period) = (min, period);
+    }
+
     /// A sync ended.
     pub fn synced(&mut self, now: Instant) {
         self.last_sync = Some(now);

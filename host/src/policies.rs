@@ -1,7 +1,5 @@
 //! The chain of policies as the reconciler knows it: configuration → sandbox, questions → answers.
 
-mod files;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,11 +16,11 @@ use crate::config::{Config, PolicyLimits};
 use crate::keep::Answer;
 use crate::reconcile::{Policies, Question};
 
-pub use files::{FileWatch, watch_files};
-
 /// The chain, with what is told about it only when it changes.
 pub struct Chain {
     set: PolicySet,
+    policies: Vec<PolicySpec>,
+    limits: PolicyLimits,
     said: Said,
 }
 
@@ -49,9 +47,28 @@ impl Chain {
         if let Some(warning) = sandbox.warning() {
             tracing::warn!(reason = warning, "compiled policies are kept in memory only");
         }
-        let (set, changes) = PolicySet::load(sandbox, specs(config), node);
+        let policies = specs(config);
+        let (set, changes) = PolicySet::load(sandbox, policies.clone(), node);
         tell(&changes);
-        Ok(Self { set, said: Said::default() })
+        let limits = config.policy_limits.clone();
+        Ok(Self { set, policies, limits, said: Said::default() })
+    }
+
+    /// Takes over the policies and their limits as they are configured now; those of the same name keep what
+    /// they know. Says whether anything of this is new.
+    pub fn reconfigure(&mut self, config: &Config) -> bool {
+        let policies = specs(config);
+        if self.policies == policies && self.limits == config.policy_limits {
+            return false;
+        }
+        if self.limits != config.policy_limits {
+            self.limits.clone_from(&config.policy_limits);
+            self.set.set_limits(limits(&self.limits));
+        }
+        tell(&self.set.update(policies.clone()));
+        self.policies = policies;
+        self.said = Said::default();
+        true
     }
 
     /// Looks at the policies' files again. Says whether any other version runs now.

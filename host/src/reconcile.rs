@@ -69,7 +69,7 @@ pub trait Policies {
 }
 
 /// What the node's configuration says for services on which no policy has an opinion.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defaults {
     /// `None` is `auto`.
     pub dataplane: Option<Dataplane>,
@@ -296,6 +296,21 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Takes over what is wanted of the table beyond the services' elements.
     pub fn set_base(&mut self, base: Option<Base>) {
         self.keys.extend(self.ledger.set_base(base));
+    }
+
+    /// Takes over what the configuration says of all services; where it is something else, every one of them
+    /// is worked out at the next turn.
+    pub fn set_defaults(&mut self, defaults: Defaults) {
+        if self.defaults != defaults {
+            self.defaults = defaults;
+            self.touched.merge(Touched::all());
+            self.show_node();
+        }
+    }
+
+    /// Takes over how long a server that leaves may drain, in milliseconds.
+    pub fn set_drain_limit(&mut self, limit: u64) {
+        self.drains.set_limit(limit);
     }
 
     /// Works these services out again at the next turn.

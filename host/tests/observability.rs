@@ -245,6 +245,8 @@ fn cases() -> Vec<Case> {
         Case { alert: "WeirPolicyFailing", fires: failing(0.0, 1.0), silent: failing(0.0, 0.0) },
         not_gauge("WeirPolicyNotLoaded", r#"weir_policy_loaded{policy="p"}"#),
         case("WeirPolicySuspended", "weir_policy_suspended", &[1.0, 0.0], &[0.0, 0.0]),
+        not_gauge("WeirConfigurationRefused", "weir_config_last_reload_successful"),
+        gauge("WeirConfigurationNeedsRestart", "weir_config_fields_waiting_for_restart"),
         gauge("WeirServiceConflicts", "weir_service_conflicts"),
         gauge("WeirObjectProblems", "weir_object_problems"),
         gauge("WeirSysctlsWrong", "weir_sysctls_wrong"),

@@ -15,7 +15,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use browser::Browser;
 use serde_json::json;
@@ -133,7 +132,7 @@ fn serve(runtime: &tokio::runtime::Runtime, status: Status) -> SocketAddr {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = free.local_addr().unwrap();
     drop(free);
-    let site = http::metrics(Shared::new(Duration::from_secs(30)), commands, &Config::default());
+    let site = http::metrics(Shared::new(&Config::default()), commands, &Config::default());
     runtime.block_on(http::serve("metrics", at, true, site)).unwrap();
     at
 }

@@ -1,9 +1,9 @@
 #!/bin/bash
-# What settings of IPVS do to packets: time-outs, strictARP, and clients whose server leaves. The rest of
-# the settings is tested with what they are about.
+# What settings of IPVS do to packets: time-outs, strictARP, and clients whose server leaves; and a
+# configuration that changes while the daemon runs. The rest of the settings is tested with what they are about.
 # kernel: 6.12
 # also-full: 6.1 7
-# timeout: 300
+# timeout: 400
 # needs: weir weir-traffic
 . /weir/tests/lib.sh
 
@@ -49,6 +49,60 @@ check_equal "the kernel's two settings" "1 2" "$(sysctl -n net.ipv4.conf.all.arp
 ip -n client route delete 10.96.0.10/32 dev eth0
 check_equal "routed to, it is served" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --count 4)"
 sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0
+
+# While it runs the configuration changes, as a ConfigMap does: by another folder under `..data`.
+stop "$weir"
+mount=/tmp/mount version=0
+rm -rf $mount && mkdir $mount && ln -s ..data/weir.yaml $mount/weir.yaml
+# mounted [SECTION…] : the ConfigMap has these sections.
+mounted() {
+  local before=$version
+  mkdir "$mount/..$((++version))"
+  printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' "$@" >"$mount/..$version/weir.yaml"
+  ln -s "..$version" $mount/..data_tmp && mv -T $mount/..data_tmp $mount/..data
+  rm -rf "$mount/..$before"
+}
+# becomes TEXT COMMAND WANT : a line of bash with these functions prints this within a while.
+becomes() { check "$1" within "$soon" output_of "$(declare -f threshold waiting counted status_of hit seen); $2" "$3"; }
+threshold() { status_of '[.services[] | select(.service == "shop/web") | .offload][0]'; }
+waiting() { status_of '.configuration.needsRestart'; }
+# seen : by which source address a server sees the client.
+seen() { hit client 10.96.0.10:80 | awk '$1 == "source" || $1 == "error" {print $2}'; }
+dataplane=nftables
+mounted 'offload: {afterPackets: 500}'
+start_weir --config $mount/weir.yaml
+began=$(counted process_start_time_seconds)
+check_equal "a threshold" '"after 500 packets"' "$(threshold)"
+background /tmp/hits weir-traffic --netns client hit --timeout 10000 10.96.0.10:80 --count 2000
+hits=$started
+mounted 'offload: {afterPackets: 30}' 'dataplane: ipvs' 'masquerade: {all: true}'
+becomes "another one applies without a restart" threshold '"after 30 packets"'
+becomes "and so does the masquerade" seen 10.1.0.1
+check_equal "the flag beats the file" '"nftables"' "$(status_of '.services[] | select(.service == "shop/web") | .dataplane')"
+written=$(counted weir_plan_operations_total)
+mounted '# In other words.' 'masquerade: {all: true}' 'offload: {afterPackets: 30}' 'log: {level: info}'
+becomes "the same in other words is read" "counted weir_config_reloads_total" 3
+check_equal "and writes nothing" "$written" "$(counted weir_plan_operations_total)"
+
+mounted 'offload: {afterPackets: -5}'
+becomes "a wrong one is told" "counted weir_config_last_reload_successful" 0
+check "with file, line and field" bash -c "weir status | grep -F 'weir.yaml:3: offload.afterPackets: '"
+check "in the log too" grep -F 'the configuration can'"'"'t be used' "$weir_log"
+check_equal "the one before stays" '"after 30 packets"' "$(threshold)"
+check_equal "health is good" 200 "$(curl -so /dev/null -w '%{http_code}' http://127.0.0.1:10256/healthz)"
+mounted 'offload: {afterPackets: 40}' 'metrics: {address: "127.0.0.1:10250"}'
+becomes "mended, it is taken" threshold '"after 40 packets"'
+becomes "and forgiven" "counted weir_config_last_reload_successful" 1
+becomes "what it can't take is named" waiting '["metrics.address"]'
+becomes "who isn't masqueraded any more is seen as he is" seen 10.2.0.2
+printf '%s\n' 'apiVersion: weir.dev/v1alpha1' 'kind: WeirConfiguration' 'offload: {afterPackets: 50}' >$mount/..data/weir.yaml
+kill -HUP "$weir"
+becomes "SIGHUP reads it too" threshold '"after 50 packets"'
+becomes "nothing waits any more" waiting '[]'
+wait "$hits"
+check_equal "no client noticed" "" "$(grep ^error /tmp/hits)"
+check_equal "all were answered" 2000 "$(awk '$1 == "server" {n += $3} END {print n}' /tmp/hits)"
+check_equal "it is the same process" "$began" "$(counted process_start_time_seconds)"
 
 stop "$weir"
 check "a clean-up leaves nothing" bash -c "weir cleanup && $(declare -f vip_routes nothing_of_weir); nothing_of_weir"

@@ -45,6 +45,11 @@ impl Drains {
         Self { limit, since, ..Self::default() }
     }
 
+    /// From now on they end at the latest after so many milliseconds, those that end already too.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// What to keep over a restart.
     #[must_use]
     pub fn saved(&self) -> Vec<Saved> {

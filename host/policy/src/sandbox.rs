@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, Store, WasmFeatures};
@@ -32,7 +32,7 @@ pub struct SandboxConfig {
 pub struct Sandbox {
     engine: Engine,
     linker: Linker<Meter>,
-    limits: Limits,
+    limits: Mutex<Arc<Limits>>,
     ticker: Ticker,
     precompiled: Option<Precompiled>,
     warning: Option<String>,
@@ -75,6 +75,7 @@ impl Sandbox {
             Some(Ok(precompiled)) => (Some(precompiled), None),
             Some(Err(e)) => (None, Some(unusable(&e))),
         };
+        let limits = Mutex::new(Arc::new(limits));
         Ok(Arc::new(Self { engine, linker, limits, ticker, precompiled, warning }))
     }
 
@@ -84,10 +85,16 @@ impl Sandbox {
         self.warning.as_deref()
     }
 
-    /// What policies may use.
+    /// What policies may use now.
     #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on policies may use this much. The stack's size stays as it was: it is the engine's own, and
+    /// so is how many answers the policies that are there remember.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
     }
 
     /// Compiles a component, or takes the code of an earlier run, and links it.
@@ -119,7 +126,7 @@ impl Sandbox {
         if let Some(component) = kept {
             return Ok(component);
         }
-        inspect(bytes, &self.limits)?;
+        inspect(bytes, &self.limits())?;
         let component = Component::from_binary(&self.engine, bytes)
             .map_err(|e| LoadError::Compile(one_line(e.as_ref())))?;
         if let Some(precompiled) = &self.precompiled
@@ -139,12 +146,13 @@ impl Sandbox {
 
     /// A store for one evaluation with all limits set.
     pub(crate) fn store(&self, fuel: u64) -> wasmtime::Result<Store<Meter>> {
-        let mut store = Store::new(&self.engine, Meter::new(&self.limits));
+        let limits = self.limits();
+        let mut store = Store::new(&self.engine, Meter::new(&limits));
         store.limiter(|meter| meter);
         store.set_fuel(fuel)?;
-        let ticks = self.limits.deadline.as_millis().div_ceil(TICK.as_millis());
+        let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis());
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX).max(1));
-        store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_hostcall_fuel(limits.hostcall_bytes);
         Ok(store)
     }
 

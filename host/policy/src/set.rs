@@ -14,7 +14,9 @@ use crate::guest::Failed;
 use crate::memory::Reply;
 use crate::slot::{Slot, lock};
 use crate::stats::LoadProblem;
-use crate::{Answers, Digest, Failure, PolicyName, PolicyStats, RevisionKey, Sandbox, Wants};
+use crate::{
+    Answers, Digest, Failure, Limits, PolicyName, PolicyStats, RevisionKey, Sandbox, Wants,
+};
 
 /// A policy as the operator wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +132,12 @@ impl PolicySet {
             *current = Arc::new(node);
         }
         self.refresh()
+    }
+
+    /// Takes over other limits. What was answered, or failed, within the old ones is asked for again.
+    pub fn set_limits(&self, limits: Limits) {
+        self.sandbox.set_limits(limits);
+        self.chain().iter().for_each(|slot| slot.limits_changed());
     }
 
     /// Asks every policy about one service port. `view` is called at most once, and not at all

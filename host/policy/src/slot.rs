@@ -86,7 +86,7 @@ impl Slot {
         node: &Arc<Node>,
         running: Option<&Arc<Guest>>,
     ) -> Result<Option<Guest>, LoadError> {
-        let bytes = read_component(&spec.file, self.sandbox.limits())?;
+        let bytes = read_component(&spec.file, &self.sandbox.limits())?;
         let digest = Digest::of(&bytes);
         let same_code = running.filter(|guest| *guest.digest() == digest);
         if same_code.is_some_and(|guest| *guest.config() == spec.config && guest.node() == node) {
@@ -115,6 +115,12 @@ impl Slot {
             Ok(guest) => version.running = Some(Arc::new(guest)),
             Err(error) => report::refuses_node(&self.name, &error),
         }
+    }
+
+    /// Other limits hold: no answer from before is kept, and what cost too much may be cheap enough by now.
+    pub(crate) fn limits_changed(&self) {
+        lock(&self.version).setup += 1;
+        *lock(&self.breaker) = Breaker::default();
     }
 
     fn install(&self, spec: &PolicySpec, guest: Guest, node: &Arc<Node>) -> Change {

@@ -30,7 +30,7 @@ pub(super) struct Opened {
     /// What it tells.
     pub(super) events: Receiver<Event>,
     /// Has it look now.
-    pub(super) rescan: Rescan,
+    pub(super) rescan: Box<dyn Rescan>,
     /// Takes what is to be told of Services.
     pub(super) tell: Tell,
 }
@@ -109,9 +109,8 @@ impl Source {
                 let settings = Settings { rescan, ..Settings::default() };
                 let (watch, events) =
                     watch_directory(folder, settings).context("read the manifests")?;
-                let rescan = Box::new(move || watch.rescan());
                 // Files have nobody to tell.
-                Ok(Opened { events, rescan, tell: Box::new(|_, _| {}) })
+                Ok(Opened { events, rescan: Box::new(watch), tell: Box::new(|_, _| {}) })
             }
             Self::Api(settings) => {
                 let opened = runtime.block_on(watch_api(settings, counts));

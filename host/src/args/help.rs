@@ -25,7 +25,7 @@ Examples:
   # Show what would be in force
   weir run --config weir.yaml --write-config-to /dev/stdout
 
-SIGHUP does what `weir sync` does. SIGTERM stops the daemon and leaves traffic running.
+SIGHUP does what `weir sync` does. The configuration is read again when its file changes, and then too. SIGTERM stops the daemon and leaves traffic running.
 A flag beats the configuration file. NODE_NAME in the environment stands for --node-name.";
 
 pub(super) const PLAN: &str = "\

@@ -17,7 +17,7 @@ use weir_core::view::{KernelAbilities, ServiceView};
 use super::{json, load, say};
 use crate::app::{self, Source};
 use crate::args::{Against, GlobalArgs, PlanArgs, PlanOutput, SourceArgs};
-use crate::base::{Around, base, here};
+use crate::base::{self, Around};
 use crate::config::Config;
 use crate::drive::millis;
 use crate::keep::Keep;
@@ -48,7 +48,7 @@ pub(super) fn plan(global: &GlobalArgs, args: &PlanArgs) -> Result<ExitCode> {
 
 /// What the daemon would change in this node's kernel with this configuration.
 pub(super) fn against_kernel(config: &Config) -> Result<Plan> {
-    let expected = base(config, &model(config)?);
+    let expected = base::base(config, &model(config)?);
     let mut kernel = LinuxKernel::open(app::how(config))?;
     let abilities = doctor::abilities(kernel.has_ipvs(), &kernel.probe());
     kernel.expect(expected);
@@ -56,7 +56,7 @@ pub(super) fn against_kernel(config: &Config) -> Result<Plan> {
     let node = interfaces::look().context("look at the node's interfaces")?;
     let mut all = reconciler(config, looked, abilities, Kept::ByTheDaemon)?;
     all.set_interfaces(&interfaces::interfaces(&node));
-    all.set_here(here(config, &all.model, &interfaces::around(&node)));
+    all.set_here(base::here(config, &all.model, &interfaces::around(&node)));
     let plan = all.turn(millis())?.plan;
     // Which flows a running daemon has looked at nobody here knows.
     let written = plan.operations().iter().filter(|it| !matches!(it, Operation::EndFlows { .. }));
@@ -162,14 +162,14 @@ fn reconciler(
     kept: Kept,
 ) -> Result<Reconciler<FakeKernel, Chain>> {
     let model = model(config)?;
-    let defaults = app::defaults(config)?;
+    let defaults = base::defaults(config, processors::online());
     let node = sight::node(&model, &abilities, defaults.cpus);
     let chain = Chain::load(config, None, node).context("load the policies")?;
-    let base = base(config, &model);
+    let table = base::base(config, &model);
     // Addresses of interfaces are nobody's guess; those that the Node names are known.
-    let here = here(config, &model, &Around::default());
+    let here = base::here(config, &model, &Around::default());
     let mut all = Reconciler::new(model, kernel, chain, abilities, defaults);
-    let limit = app::drain_limit(config);
+    let limit = base::drain_limit(config);
     let (mut drains, mut seen, mut first) = (Drains::new(limit, &[]), FirstSeen::default(), true);
     if kept == Kept::ByTheDaemon {
         let keep;
@@ -178,7 +178,7 @@ fn reconciler(
     }
     all.resume(drains, seen);
     all.listed((!first).then(|| millis() / 1000));
-    all.set_base(Some(base));
+    all.set_base(Some(table));
     all.set_here(here);
     all.touch(Touched::all());
     Ok(all)

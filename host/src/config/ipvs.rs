@@ -26,6 +26,11 @@ impl SchedulerName {
     /// Round robin.
     pub const RR: Self = Self("rr");
 
+    /// Every name that can be configured.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SCHEDULERS.into_iter().map(Self)
+    }
+
     /// The name as the kernel knows it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

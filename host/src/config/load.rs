@@ -110,7 +110,7 @@ pub(super) fn read_from(path: &Path, file: impl Read) -> Result<String, ConfigEr
     String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ConfigErrors {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> ConfigErrors {
     ConfigErrors::one(Some(path.to_owned()), None, format!("can't be read: {error}"))
 }
 

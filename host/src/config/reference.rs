@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::{API_VERSION, Config, KIND};
+use super::{API_VERSION, Config, KIND, NEEDS_RESTART};
 
 /// The JSON schema of a `WeirConfiguration`, for editors.
 #[must_use]
@@ -123,7 +123,9 @@ impl Page {
         };
         let name = field.path.rsplit('.').next().unwrap_or(&field.path);
         let (allowed, meaning) = (allowed(&field.schema), description(&field.schema));
-        let _ = writeln!(self.text, "| `{name}` | {allowed} | {default} | {meaning} |");
+        let waits = NEEDS_RESTART.contains(&field.path.as_str());
+        let when = if waits { " *Needs a restart.*" } else { "" };
+        let _ = writeln!(self.text, "| `{name}` | {allowed} | {default} | {meaning}{when} |");
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use weir_core::net::ObjectName;
 use weir_link::NodeState;
 
+use crate::config::Config;
 use crate::report::checks::Board;
 use crate::report::explain::Explanation;
 use crate::report::health::Health;
@@ -25,8 +25,8 @@ pub enum Command {
     Sync(Sender<Result<(), String>>),
     /// Others changed the rule set, or may have.
     Look,
-    /// A policy's file may have changed.
-    Policies,
+    /// A policy's file or the configuration's may have changed.
+    Files,
     /// Links or addresses changed.
     Node(Box<NodeState>),
     /// Bring the metrics up to date that nobody counts as he goes.
@@ -52,18 +52,32 @@ pub struct Shared {
     pub checks: Arc<Board>,
     /// Whether the loop takes commands by now.
     pub is_running: Arc<AtomicBool>,
+    config: Arc<Mutex<Arc<Config>>>,
 }
 
 impl Shared {
     /// Healthy, with nothing counted and no port asked for.
     #[must_use]
-    pub fn new(sync_period: Duration) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let sync_period = config.sync.sync_period.get();
         Self {
             health: Arc::new(Mutex::new(Health::new(sync_period))),
             metrics: Arc::new(Metrics::default()),
             checks: Arc::new(Board::default()),
             is_running: Arc::default(),
+            config: Arc::new(Mutex::new(Arc::new(config.clone()))),
         }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// This one is in force from now on.
+    pub fn set_config(&self, config: &Config) {
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
     }
 
     /// Health, whatever a thread that panicked left of it.

@@ -1,6 +1,7 @@
 //! What the loop asks of the kernel and of the policies beyond a turn.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use weir_core::compile::PortKey;
 use weir_core::kernel::{Kernel, Traffic};
@@ -9,10 +10,12 @@ use weir_core::state::{Base, VirtualKey};
 use weir_link::Sources;
 use weir_policy_host::PolicyStats;
 
+use crate::config::Config;
 use crate::keep::Answer;
 use crate::kernel::{LinuxKernel, words};
 use crate::policies::Chain;
 use crate::reconcile::Policies;
+use crate::watch::manifests::Watch;
 
 /// The node's kernel. Errors are in words: the loop logs them.
 pub trait Machine: Kernel {
@@ -29,6 +32,9 @@ pub trait Machine: Kernel {
     /// Removes what an earlier run made local in the way that is not configured now; says what the
     /// kernel refused.
     fn tidy(&mut self) -> Vec<String>;
+
+    /// Makes what is the whole node's as configured: sysctls, time-outs. Says what stays wrong.
+    fn settle(&mut self, config: &Config) -> Vec<String>;
 
     /// Whether somebody else may have changed the rule set since the last look at the table.
     ///
@@ -50,6 +56,32 @@ pub trait Machine: Kernel {
     fn has_virtual(&mut self, key: VirtualKey) -> Result<bool, String>;
 }
 
+/// Where objects are read from, as far as it can be told something.
+pub trait Rescan: Send {
+    /// Asks it to look now; its answer is [`Rescanned`](crate::watch::Event::Rescanned). False where it has
+    /// ended.
+    fn rescan(&self) -> bool;
+
+    /// From now on it is to look this often by itself; one that tells all by itself has no need to.
+    fn every(&self, _period: Duration) {}
+}
+
+impl<F: Fn() -> bool + Send> Rescan for F {
+    fn rescan(&self) -> bool {
+        self()
+    }
+}
+
+impl Rescan for Watch {
+    fn rescan(&self) -> bool {
+        Self::rescan(self)
+    }
+
+    fn every(&self, period: Duration) {
+        Self::every(self, period);
+    }
+}
+
 impl Machine for LinuxKernel {
     fn expect(&mut self, base: Base) {
         Self::expect(self, base);
@@ -66,6 +98,10 @@ impl Machine for LinuxKernel {
 
     fn tidy(&mut self) -> Vec<String> {
         Self::tidy(self).iter().map(|error| words(error)).collect()
+    }
+
+    fn settle(&mut self, config: &Config) -> Vec<String> {
+        Self::settle(self, config)
     }
 
     fn rule_set_moved(&mut self) -> Result<bool, String> {
@@ -86,6 +122,9 @@ pub trait Reloads: Policies {
     /// Looks at the files again. Says whether any other version runs now.
     fn refresh(&mut self) -> bool;
 
+    /// Takes over the policies and their limits as they are configured now. Says whether any of this is new.
+    fn reconfigure(&mut self, config: &Config) -> bool;
+
     /// Numbers and state of each policy, in the chain's order.
     fn stats(&self) -> Vec<PolicyStats>;
 
@@ -99,6 +138,10 @@ pub trait Reloads: Policies {
 impl Reloads for Chain {
     fn refresh(&mut self) -> bool {
         Self::refresh(self)
+    }
+
+    fn reconfigure(&mut self, config: &Config) -> bool {
+        Self::reconfigure(self, config)
     }
 
     fn stats(&self) -> Vec<PolicyStats> {

@@ -85,6 +85,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             self.shared.health().node(None);
         }
         self.set_base();
+        self.take_addresses_again();
+    }
+
+    /// What is made of them depends on more than them.
+    pub(super) fn take_addresses_again(&mut self) {
         if let Some(state) = self.addresses.take() {
             self.take_addresses(state);
         } else {
@@ -93,7 +98,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     /// What the table is like beyond services' elements: follows the configuration and the Node.
-    fn set_base(&mut self) {
+    pub(super) fn set_base(&mut self) {
         let base = base(&self.config, &self.all.model);
         self.all.kernel.expect(base.clone());
         self.all.set_base(Some(base));
@@ -160,15 +165,15 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
-    /// Somebody wants everything looked at now: policies' files, then objects, then the kernel.
-    /// Before the objects were all read once, the first turn is the answer.
+    /// Somebody wants everything looked at now: the configuration and policies' files, then objects, then
+    /// the kernel. Before the objects were all read once, the first turn is the answer.
     pub(super) fn take_sync(&mut self, done: Sender<Result<(), String>>) {
+        self.refresh_files();
         if !self.synced {
             self.sync_waits.push(done);
             return;
         }
-        self.refresh_policies();
-        if (self.rescan)() {
+        if self.source.rescan() {
             self.rescans.push_back(done);
             return;
         }

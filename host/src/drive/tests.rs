@@ -1,6 +1,7 @@
 //! The loop against a kernel in memory: what it looks at, when, and whom it answers.
 
 mod measured;
+mod reloaded;
 mod told;
 
 use std::sync::atomic::AtomicUsize;
@@ -32,6 +33,7 @@ struct Node {
     looks_at_table: usize,
     repointed: usize,
     tidied: usize,
+    settled: usize,
 }
 
 impl Node {
@@ -94,6 +96,11 @@ impl Machine for Node {
         Vec::new()
     }
 
+    fn settle(&mut self, _: &Config) -> Vec<String> {
+        self.settled += 1;
+        vec!["net.x must be 1".to_owned()]
+    }
+
     fn rule_set_moved(&mut self) -> Result<bool, String> {
         Ok(self.moved)
     }
@@ -111,6 +118,11 @@ impl Reloads for Wishes {
     fn refresh(&mut self) -> bool {
         self.refreshed += 1;
         false
+    }
+
+    fn reconfigure(&mut self, config: &Config) -> bool {
+        let names: Vec<_> = config.policies.iter().map(|it| it.name.to_string()).collect();
+        std::mem::replace(&mut self.names, names.clone()) != names
     }
 
     fn stats(&self) -> Vec<PolicyStats> {
@@ -146,7 +158,7 @@ fn start(kernel: FakeKernel) -> Subject {
     let policies = Wishes::default();
     let all = Reconciler::new(Model::new("node-1"), node, policies, abilities, defaults());
     let config = Config::default();
-    let shared = Shared::new(config.sync.sync_period.get());
+    let shared = Shared::new(&config);
     let dir = tempfile::tempdir().unwrap();
     let (keep, _, _) = Keep::open(dir.path(), 0);
     let rescans = Arc::new(AtomicUsize::new(0));
@@ -370,7 +382,7 @@ fn a_sync_that_can_not_see_says_so() {
     it.node().blind = true;
     it.tell(Event::Rescanned);
     assert!(answer.try_recv().unwrap().unwrap_err().contains("can't look at the kernel"));
-    it.drive.rescan = Box::new(|| false);
+    it.drive.source = Box::new(|| false);
     let answer = it.sync();
     assert!(answer.try_recv().unwrap().unwrap_err().contains("source of services ended"));
 }

@@ -7,6 +7,7 @@ use weir_core::health_checks::HealthCheck;
 use weir_core::net::{ObjectName, Port};
 
 use super::*;
+use crate::config::Config;
 use crate::report::checks::Wanted;
 
 /// A hang ends here, and fails the test.
@@ -32,7 +33,7 @@ fn wanted(addresses: &[&str], checks: &[(u16, &str, usize)]) -> Wanted {
 }
 
 fn served() -> Shared {
-    let shared = Shared::new(Duration::from_secs(30));
+    let shared = Shared::new(&Config::default());
     tokio::spawn(keep(shared.clone(), Duration::from_millis(20)));
     shared
 }

@@ -5,14 +5,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::{NOSNIFF, Site};
-use crate::config::{Config, GROUP};
+use crate::config::GROUP;
 use crate::drive::Command;
 
 /// Service ports by dataplane, beside the one word.
@@ -22,12 +21,14 @@ const DATAPLANES: HeaderName = HeaderName::from_static("weir-dataplanes");
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The two pages.
-pub(super) fn site(site: Site, config: &Config) -> Router {
-    let effective = Bytes::from(serde_json::json!({ GROUP: config }).to_string());
+pub(super) fn site(site: Site) -> Router {
+    Router::new().route("/proxyMode", get(mode)).route("/configz", get(configz)).with_state(site)
+}
+
+async fn configz(State(Site { shared, .. }): State<Site>) -> Response {
     let kind =
         [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
-    let configz = move || async move { (kind, effective) };
-    Router::new().route("/proxyMode", get(mode)).with_state(site).route("/configz", get(configz))
+    (kind, serde_json::json!({ GROUP: *shared.config() }).to_string()).into_response()
 }
 
 /// Before the loop runs nobody waits for it: the daemon itself looks for a kube-proxy here by then.

@@ -32,7 +32,7 @@ async fn open(metrics: Metrics) -> SocketAddr {
         }
     });
     let config = Config { metrics, ..Config::default() };
-    let shared = Shared::new(Duration::from_secs(30));
+    let shared = Shared::new(&config);
     shared.is_running.store(true, Ordering::Release);
     let site = super::metrics(shared, commands, &config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -71,7 +71,7 @@ async fn proxy_mode_is_one_word_and_says_the_rest_beside_it() {
 #[tokio::test]
 async fn before_the_loop_runs_proxy_mode_is_unknown_at_once() {
     let (commands, _inbox) = mpsc::channel();
-    let site = metrics(Shared::new(Duration::from_secs(30)), commands, &Config::default());
+    let site = metrics(Shared::new(&Config::default()), commands, &Config::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     tokio::spawn(door::open(listener, site.router, site.limits));

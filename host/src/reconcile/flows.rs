@@ -22,6 +22,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         Ok(())
     }
 
+    /// Nobody counts any more.
+    pub fn forget_flows(&mut self) {
+        self.flows = None;
+    }
+
     /// Offloaded flows of a service port when they were last counted; `None` before any count.
     #[must_use]
     pub fn offloaded(&self, service: &ObjectName, port: PortKey) -> Option<u64> {

@@ -26,6 +26,7 @@ pub(crate) struct Wishes {
     pub(crate) learned: u64,
     forgotten: usize,
     pub(crate) refreshed: usize,
+    pub(crate) names: Vec<String>,
 }
 
 impl Policies for Wishes {

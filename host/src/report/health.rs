@@ -67,8 +67,13 @@ impl Health {
     /// Healthy, as every start is.
     #[must_use]
     pub fn new(sync_period: Duration) -> Self {
-        let patience = u64::try_from(sync_period.as_millis()).unwrap_or(u64::MAX).saturating_mul(2);
+        let patience = patience(sync_period);
         Self { patience, waiting_since: None, last_updated: None, node_eligible: true }
+    }
+
+    /// Another sync period from now on.
+    pub fn set_period(&mut self, sync_period: Duration) {
+        self.patience = patience(sync_period);
     }
 
     /// There is work that hasn't reached the kernel.
@@ -125,6 +130,11 @@ impl Health {
         }
         answer
     }
+}
+
+/// How long a change may wait, in milliseconds.
+fn patience(sync_period: Duration) -> u64 {
+    u64::try_from(sync_period.as_millis()).unwrap_or(u64::MAX).saturating_mul(2)
 }
 
 fn time(millis: u64) -> Timestamp {

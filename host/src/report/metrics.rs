@@ -5,6 +5,7 @@
 
 mod api;
 mod book;
+mod config;
 mod kernel;
 mod policies;
 mod process;
@@ -27,6 +28,7 @@ use prometheus_client::registry::Registry;
 use crate::watch::api::Counts;
 
 pub use book::Entry;
+pub use config::ConfigMetrics;
 pub use kernel::{KernelMetrics, OperationLabels};
 pub use policies::PolicyMetrics;
 pub use process::ProcessMetrics;
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub services: ServiceMetrics,
     /// What services carried.
     pub traffic: TrafficMetrics,
+    /// Whether the configuration's file holds.
+    pub config: ConfigMetrics,
     /// The chain of policies.
     pub policies: PolicyMetrics,
     /// This process.
@@ -80,10 +84,11 @@ impl Default for Metrics {
         let kernel = KernelMetrics::registered(&mut book);
         let services = ServiceMetrics::registered(&mut book);
         let traffic = TrafficMetrics::registered(&mut book);
+        let config = ConfigMetrics::registered(&mut book);
         let policies = PolicyMetrics::registered(&mut book);
         let process = ProcessMetrics::registered(&mut book);
         let (registry, entries) = book.close();
-        Self { registry, entries, api, proxy, kernel, services, traffic, policies, process }
+        Self { registry, entries, api, proxy, kernel, services, traffic, config, policies, process }
     }
 }
 

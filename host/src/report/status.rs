@@ -33,6 +33,9 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Whether the source has shown everything once.
     pub synced: bool,
+    /// The configuration in force.
+    #[serde(default)]
+    pub configuration: Configuration,
     /// What the last turn did.
     pub last_sync: Option<Sync>,
     /// Where news of links and addresses comes from.
@@ -64,6 +67,20 @@ pub struct Status {
     /// The last plans that wrote anything, the newest first.
     #[serde(default)]
     pub plans: Vec<Written>,
+}
+
+/// The configuration, as far as its file isn't what is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// The file that is read again when it changes; `None` where there is none.
+    pub file: Option<String>,
+    /// When what is in force was taken from it, in milliseconds since 1970.
+    pub since: u64,
+    /// What is wrong with the file as it is now; an earlier version stays in force then.
+    pub wrong: Vec<String>,
+    /// Fields whose values in the file take effect with a restart only.
+    pub needs_restart: Vec<String>,
 }
 
 /// One turn.
@@ -307,6 +324,13 @@ impl fmt::Display for Status {
             )?,
         }
         writeln!(f, "addresses: {}; objects changed by others: {}", self.addresses, self.drift)?;
+        write_list(
+            f,
+            "the configuration can't be used as it is now; the one before stays in force",
+            &self.configuration.wrong,
+        )?;
+        let waiting = &self.configuration.needs_restart;
+        write_list(f, "changed in the configuration, takes effect with a restart", waiting)?;
         self.write_services(f)?;
         self.offload.fmt(f)?;
         self.write_health_checks(f)?;

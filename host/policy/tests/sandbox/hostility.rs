@@ -208,7 +208,7 @@ fn fuel_grows_with_the_endpoints() {
           (br_if $again (i32.lt_u (local.get $n) (i32.const 300000))))
         (global.get $rr)";
     let component = deciding(busy);
-    let checked = build::check_bytes(&component, stage.sandbox.limits()).unwrap();
+    let checked = build::check_bytes(&component, &stage.sandbox.limits()).unwrap();
     let configured = checked.configure(Default::default(), Default::default()).unwrap();
     assert!(configured.decide(&view(0)).answer.is_err());
     assert!(configured.decide(&view(250)).answer.is_ok());

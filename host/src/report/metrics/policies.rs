@@ -88,6 +88,22 @@ impl PolicyMetrics {
         stats.iter().for_each(|it| self.count_one(it));
     }
 
+    /// Forgets all that was taken over: the chain is another one.
+    pub fn forget(&self) {
+        let of_policies = [
+            &self.calls,
+            &self.decisions,
+            &self.cache_hits,
+            &self.fuel,
+            &self.stand_ins,
+            &self.dropped_lines,
+        ];
+        of_policies.into_iter().for_each(Family::clear);
+        [&self.suspended, &self.loaded].into_iter().for_each(Family::clear);
+        self.failures.clear();
+        self.counts.clear();
+    }
+
     fn count_one(&self, it: &PolicyStats) {
         let set = |counter: &Counter, value| counter.inner().store(value, Ordering::Relaxed);
         let policy = it.name.to_string();

@@ -34,6 +34,7 @@ fn sampled() -> Metrics {
     metrics.traffic.offloaded_flows.get_or_create(&labels).set(1);
     metrics.traffic.add(&labels, &Traffic { connections: 2, bytes_in: 900, ..Traffic::default() });
     sample_api(&metrics.api);
+    metrics.config.taken(1_767_323_045_250);
     metrics.policies.count(&[crate::report::status::stats_for_tests()]);
     metrics
 }

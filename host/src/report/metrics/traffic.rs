@@ -85,6 +85,11 @@ impl TrafficMetrics {
         }
     }
 
+    /// Forgets what was carried: nobody counts it any more.
+    pub fn forget_carried(&self) {
+        self.counts().into_iter().for_each(Family::clear);
+    }
+
     /// Forgets a service port that is gone.
     pub fn forget(&self, labels: &ServicePortLabels) {
         for family in self.counts() {

@@ -58,6 +58,12 @@ impl Watch {
     pub fn rescan(&self) -> bool {
         self.requests.send(Request::Rescan).is_ok()
     }
+
+    /// From now on looks this often without any sign of change.
+    pub fn every(&self, period: Duration) {
+        // Where the thread has ended nobody looks any more.
+        drop(self.requests.send(Request::Every(period)));
+    }
 }
 
 impl Drop for Watch {
@@ -70,6 +76,7 @@ impl Drop for Watch {
 enum Request {
     Sign(Sign),
     Rescan,
+    Every(Duration),
     Stop,
 }
 
@@ -185,7 +192,8 @@ impl Eye {
 
     /// Waits for a reason to look, or to end.
     fn wait(&mut self, longest: Duration) -> Reason {
-        let planned = Instant::now() + longest;
+        let began = Instant::now();
+        let mut planned = began + longest;
         loop {
             let left = self.settle.next(planned).saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
@@ -198,6 +206,10 @@ impl Eye {
                     }
                 }
                 Ok(Request::Rescan) => return Reason::Asked,
+                Ok(Request::Every(period)) => {
+                    self.settings.rescan = period;
+                    planned = planned.min(began + period);
+                }
                 Err(RecvTimeoutError::Timeout) => return Reason::Time,
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return Reason::End,
             }

@@ -1,0 +1,24 @@
+//! What the configuration says of the whole node and no plan writes: sysctls, and the time-outs of IPVS.
+//! Read first, and written only where they differ.
+
+use super::sysctl::{self, ProcSys};
+use super::{LinuxKernel, processors, timeouts, words};
+use crate::config::Config;
+
+impl LinuxKernel {
+    /// Makes both as configured. Says in words which sysctls stay wrong.
+    pub fn settle(&mut self, config: &Config) -> Vec<String> {
+        if let Err(error) = self.set_timeouts(timeouts(&config.ipvs)) {
+            tracing::warn!(error = words(&error), "the time-outs of IPVS can't be set");
+        }
+        let settings = sysctl::all(config, self.has_ipvs(), processors::online());
+        let (written, wrong) = ProcSys::default().settle(&settings);
+        for sysctl::Written { name, was, is } in written {
+            tracing::info!(name, was, is, "sysctl set");
+        }
+        for wrong in &wrong {
+            tracing::warn!(problem = %wrong, "a sysctl is not as it must be");
+        }
+        wrong.iter().map(ToString::to_string).collect()
+    }
+}

@@ -10,7 +10,7 @@ use weir_core::decision::{Dataplane, Offload, Scheduler};
 use weir_core::model::Model;
 use weir_core::state::{Base, Echo, Pods};
 
-use crate::config::{Config, Dataplane as Configured, DetectLocalMode, IcmpEcho};
+use crate::config::{Config, Dataplane as Configured, DetectLocalMode, IcmpEcho, all_limits};
 use crate::reconcile::Defaults;
 
 /// What the configuration says for services on which no policy has an opinion.
@@ -26,6 +26,7 @@ pub fn defaults(config: &Config, cpus: u32) -> Defaults {
         // Both know the same names: see the test.
         scheduler: config.ipvs.scheduler.as_str().parse().unwrap_or(Scheduler::Rr),
         offload: NonZeroU32::new(packets).map_or(Offload::Never, Offload::After),
+        limits: all_limits(&config.limits),
         proxy_name: config.service_proxy_name.as_ref().map(ToString::to_string),
         cpus,
     }

@@ -12,6 +12,7 @@ mod external_ips;
 mod fault;
 mod ipvs;
 pub mod kubeproxy;
+mod limits;
 mod listen;
 mod load;
 mod log;
@@ -42,6 +43,7 @@ pub use conntrack::{Connections, Conntrack};
 pub use external_ips::ExternalIps;
 pub use fault::{ConfigError, ConfigErrors, FieldPath, Notice, NoticeKind, Step};
 pub use ipvs::{Ipvs, SchedulerName, Vips};
+pub use limits::{AnyScheduler, Interfaces, Limit, OneDataplane, all_limits};
 pub use listen::{HEALTH_PORT, Health, METRICS_PORT, Metrics, StatusPage};
 pub use load::{Overrides, load, parse};
 pub use log::{Log, LogFormat, LogLevel};
@@ -125,6 +127,9 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// What one evaluation of any policy may use; one that goes over is stopped and has no answer.
     pub policy_limits: PolicyLimits,
+    /// What nobody may cross, whatever policies, annotations and the defaults here ask for: it is clamped or
+    /// set aside, and told so.
+    pub limits: Vec<Limit>,
     /// What holds for every service that IPVS balances.
     pub ipvs: Ipvs,
     /// Which flows skip the rule set. nftables alone can do it.
@@ -159,6 +164,7 @@ impl Config {
         let mut problems = Vec::new();
         self.check_source(&mut problems);
         policies::check(&self.policies, &mut problems);
+        limits::check(&self.limits, &mut problems);
         service_cidrs::check(&self.service_cidrs, &self.masquerade, &mut problems);
         self.node_port_addresses.check(&mut problems);
         self.offload.check(&mut problems);

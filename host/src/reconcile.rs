@@ -17,7 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use weir_core::compile::{Front, Here, PortKey, fronts};
-use weir_core::decision::{Dataplane, Decision, Offload, Reason, Scheduler, usual_dataplane};
+use weir_core::decision::{
+    AllLimits, Dataplane, Decision, Limits, Offload, Reason, Scheduler, usual_dataplane,
+};
 use weir_core::drain::Drains;
 use weir_core::eligible::candidates;
 use weir_core::health_checks::HealthChecks;
@@ -77,6 +79,8 @@ pub struct Defaults {
     pub scheduler: Scheduler,
     /// When flows are offloaded, where they can be.
     pub offload: Offload,
+    /// What no decision may cross.
+    pub limits: AllLimits,
     /// The `service-proxy-name` whose services are ours; `None` is those without that label.
     pub proxy_name: Option<String>,
     /// Processors that are online.
@@ -306,6 +310,12 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             self.touched.merge(Touched::all());
             self.show_node();
         }
+    }
+
+    /// What no decision on a namespace's services may cross.
+    #[must_use]
+    pub fn limits_of(&self, namespace: &str) -> Option<&Limits> {
+        self.defaults.limits.of(namespace)
     }
 
     /// Takes over how long a server that leaves may drain, in milliseconds.

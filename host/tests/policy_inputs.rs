@@ -52,6 +52,7 @@ fn world(file: &Path, wants: &str) -> World {
     let node = sight::node(&model, &abilities, 2);
     let chain = Chain::load(&config, None, node).expect("this machine runs WebAssembly");
     let defaults = Defaults {
+        limits: weir_core::decision::AllLimits::default(),
         dataplane: None,
         scheduler: Scheduler::Mh,
         offload: Offload::Never,

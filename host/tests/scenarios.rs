@@ -88,6 +88,7 @@ fn play(folder: &Folder) -> Vec<String> {
 fn start(folder: &Folder, kernel: FakeKernel) -> World {
     let settings = &folder.settings;
     let defaults = Defaults {
+        limits: weir_core::decision::AllLimits::default(),
         dataplane: settings.dataplane,
         scheduler: settings.scheduler,
         proxy_name: settings.proxy_name.clone(),

@@ -135,6 +135,7 @@ fn reconciler(config: &Config, dataplane: Dataplane) -> Reconciler<FakeKernel, I
         ..KernelAbilities::default()
     };
     let defaults = Defaults {
+        limits: weir_core::decision::AllLimits::default(),
         dataplane: Some(dataplane),
         scheduler: Scheduler::Rr,
         offload: Offload::Never,

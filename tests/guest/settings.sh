@@ -102,6 +102,9 @@ becomes "nothing waits any more" waiting '[]'
 wait "$hits"
 check_equal "no client noticed" "" "$(grep ^error /tmp/hits)"
 check_equal "all were answered" 2000 "$(awk '$1 == "server" {n += $3} END {print n}' /tmp/hits)"
+mounted 'offload: {afterPackets: 50}' 'limits: [{namespaces: [shop], minAfterPackets: 60}]'
+becomes "limits hold for what is configured too" threshold '"after 60 packets"'
+check "and say so" bash -c "weir explain shop/web | grep -F 'offload: after 60 packets (by limits)'"
 check_equal "it is the same process" "$began" "$(counted process_start_time_seconds)"
 
 stop "$weir"

@@ -20,6 +20,7 @@ fn decision(protocol: Protocol, endpoints: &[&str], wish: Wish) -> Decision {
         ..KernelAbilities::default()
     };
     let asked = Asked {
+        limits: None,
         protocol,
         endpoints: endpoints.iter().map(|to| at(to)).collect(),
         in_use: [endpoints.iter().map(|to| at(to)).collect()].into(),

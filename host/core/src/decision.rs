@@ -4,6 +4,7 @@
 //! a [`Reason`] says what was asked, by whom, and what was done instead.
 
 mod check;
+mod limits;
 mod scheduler;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Asked, decide, usual_dataplane};
+pub use limits::{AllLimits, Limits};
 pub use scheduler::{Scheduler, SchedulerFlags, UnknownFlag, UnknownScheduler};
 
 use crate::interfaces::Selection;
@@ -83,7 +85,8 @@ impl fmt::Display for Offload {
     }
 }
 
-/// A value beside who chose it: a policy's name, `service` (the Service object) or `default`.
+/// A value beside who chose it: a policy's name, `service` (the Service object), `default`, or `limits`
+/// where the default isn't within these.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chosen<T> {
     /// What was chosen.

@@ -43,13 +43,13 @@ What weir knows of this node. Nothing was changed to collect it.
   metrics.txt        what /metrics answers
   doctor.txt, .json  what `weir doctor` finds
 
-Left out on purpose: Kubernetes objects as they are, and with them every annotation and label; policies'
+Left out on purpose: Kubernetes objects as they are, and with them every label and annotation; policies'
 files; environment variables and logs. Of the configuration the values of fields that are called like a
 token, password, secret or credential, at any depth. Everywhere else what looks like a token, a private
 key or a password in an address. Each stands as [left-out].
 
-Not left out: names of services, namespaces, nodes and interfaces, addresses and ports, file names, and
-what policies said (notes and reasons), which may quote annotations of weir.dev.
+Not left out: names of services, namespaces, nodes and interfaces, addresses and ports, file names, the
+annotations of weir.dev, and what policies said (notes and reasons).
 ";
 
 /// One archive in the making.

@@ -45,6 +45,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             dataplane: self.defaults.dataplane,
             scheduler: self.defaults.scheduler,
             offload: self.defaults.offload,
+            limits: self.defaults.limits.of(&service.name.namespace),
         }
     }
 

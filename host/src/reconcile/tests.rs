@@ -63,6 +63,7 @@ fn virtual_key(address: &str) -> VirtualKey {
 
 pub(crate) fn defaults() -> Defaults {
     Defaults {
+        limits: AllLimits::default(),
         dataplane: None,
         scheduler: Scheduler::Rr,
         offload: Offload::Never,

@@ -2,6 +2,7 @@
 
 mod objects;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,10 +10,12 @@ use weir_core::compile::PortKey;
 use weir_core::decision::Decision;
 use weir_core::eligible::{Candidate, candidates};
 use weir_core::kernel::Kernel;
+use weir_core::model::Service;
 use weir_core::net::ObjectName;
 use weir_core::wish::{NODE_PORT_INTERFACES, Refusal};
 use weir_policy_host::{Answers, plain};
 
+use crate::config::GROUP;
 use crate::reconcile::{Decided, Policies, Reconciler};
 
 use objects::objects;
@@ -25,10 +28,30 @@ pub struct Explanation {
     pub service: String,
     /// Why it isn't served, if it isn't.
     pub not_served: Option<String>,
+    /// weir's annotations on it and on its Namespace: what policies may have read.
+    #[serde(default)]
+    pub annotations: Vec<Annotation>,
+    /// What nobody may cross here, if anything was set.
+    #[serde(default)]
+    pub limits: Option<String>,
     /// Its ports.
     pub ports: Vec<Port>,
     /// Kernel objects that it wants, each with what is wrong with it, if anything is.
     pub objects: Vec<Object>,
+}
+
+/// One of weir's annotations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotation {
+    /// Its name.
+    pub name: String,
+    /// Its value: the Service's, else the Namespace's.
+    pub value: String,
+    /// `Service` or `Namespace`.
+    pub of: String,
+    /// The Namespace's value, where the Service has one that beats it.
+    pub beats: Option<String>,
 }
 
 /// One port, explained.
@@ -110,7 +133,36 @@ pub fn explain<K: Kernel, P: Policies>(
             false => format!("type {:?}, meant for {proxy}: not for this weir", service.kind),
         }
     });
-    Some(Explanation { service: name.to_string(), not_served, ports, objects: objects(all, name) })
+    Some(Explanation {
+        service: name.to_string(),
+        not_served,
+        annotations: annotations(all, service),
+        limits: all.limits_of(&name.namespace).map(ToString::to_string),
+        ports,
+        objects: objects(all, name),
+    })
+}
+
+/// Of each name the one that counts for the shipped policies, by name.
+fn annotations<K: Kernel, P: Policies>(
+    all: &Reconciler<K, P>,
+    service: &Service,
+) -> Vec<Annotation> {
+    let namespace = all.model.namespace(&service.name.namespace).map(|it| &it.annotations);
+    let prefix = format!("{GROUP}/");
+    let both = service.annotations.keys().chain(namespace.into_iter().flat_map(|it| it.keys()));
+    let names: BTreeSet<&String> = both.filter(|name| name.starts_with(&prefix)).collect();
+    let one = |name: &&String| {
+        let own = service.annotations.get(*name);
+        let around = namespace.and_then(|it| it.get(*name));
+        Some(Annotation {
+            name: plain(name),
+            value: plain(own.or(around)?),
+            of: if own.is_some() { "Service" } else { "Namespace" }.to_owned(),
+            beats: own.and(around).map(|it| plain(it)),
+        })
+    };
+    names.iter().filter_map(one).collect()
 }
 
 fn explain_port(key: PortKey, decided: &Decided, found: &[Candidate<'_>], node: &str) -> Port {
@@ -227,6 +279,15 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}", self.service)?;
         if let Some(why) = &self.not_served {
             writeln!(f, "  not served: {why}")?;
+        }
+        for Annotation { name, value, of, beats } in &self.annotations {
+            let beats = beats
+                .as_ref()
+                .map_or_else(String::new, |it| format!(", beats its Namespace's: {it}"));
+            writeln!(f, "  annotation {name}: {value} (of the {of}{beats})")?;
+        }
+        if let Some(limits) = &self.limits {
+            writeln!(f, "  limits: {limits}")?;
         }
         self.ports.iter().try_for_each(|port| port.fmt(f))?;
         if !self.objects.is_empty() {

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
-use super::{Chosen, Dataplane, Decision, Offload, Reason, Scheduler, SchedulerFlags};
+use super::{
+    Chosen, Dataplane, Decision, Limits, Offload, Reason, Scheduler, SchedulerFlags,
+    UnknownDataplane,
+};
 use crate::interfaces::Selection;
 use crate::net::{Family, Protocol};
 use crate::state::{MAX_WEIGHT, Weight};
@@ -15,6 +18,8 @@ use crate::wish::{self, NODE_PORT_INTERFACES, Wish};
 const MAX_AFFINITY: u32 = 86_400;
 /// The longest note or reason that is kept, in bytes: both hold words of a policy.
 const MAX_WORDS: usize = 512;
+/// Both dataplanes.
+const BOTH: [Dataplane; 2] = [Dataplane::Ipvs, Dataplane::Nftables];
 /// The most reasons kept for one decision: a policy that lies about 10,000 endpoints fills no log.
 const MAX_REASONS: usize = 32;
 
@@ -42,6 +47,8 @@ pub struct Asked<'a> {
     pub scheduler: Scheduler,
     /// When flows are offloaded where nobody has an opinion and they can be.
     pub offload: Offload,
+    /// What operators let nobody cross here; they hold for the defaults above as well.
+    pub limits: Option<&'a Limits>,
 }
 
 /// Turns the wishes of a chain of policies, in order, into a decision.
@@ -53,8 +60,7 @@ pub fn decide(asked: &Asked<'_>, wishes: &[(String, Wish)]) -> Decision {
     }
     let scheduler = check.scheduler();
     let offload = check.offload();
-    let named =
-        check.first("dataplane", |w| w.dataplane.as_ref(), |_, text| text.parse::<Dataplane>());
+    let named = check.first("dataplane", |w| w.dataplane.as_deref(), Check::allowed_dataplane);
     let dataplane = check.dataplane(named, scheduler.as_ref(), offload.as_ref());
     let scheduler = check.fit_scheduler(scheduler, dataplane.value);
     let offload = check.fit_offload(offload, dataplane.value);
@@ -145,11 +151,16 @@ impl<'a> Check<'a> {
     fn scheduler(&mut self) -> Option<Chosen<Scheduler>> {
         let parse = |check: &Self, text: &String| {
             let scheduler = text.parse::<Scheduler>().map_err(|error| error.to_string())?;
-            let somewhere = [Dataplane::Ipvs, Dataplane::Nftables]
-                .into_iter()
-                .any(|on| check.has(on) && check.is_there(scheduler, on));
-            let lacking = || format!("{scheduler} can't be had on this node");
-            somewhere.then_some(scheduler).ok_or_else(lacking)
+            let there = |on: &Dataplane| check.has(*on) && check.is_there(scheduler, *on);
+            let somewhere: Vec<_> = BOTH.into_iter().filter(there).collect();
+            if somewhere.is_empty() {
+                return Err(format!("{scheduler} can't be had on this node"));
+            }
+            let allowed = check.allows_scheduler(scheduler)
+                && somewhere.into_iter().any(|on| check.may_carry(on));
+            allowed
+                .then_some(scheduler)
+                .ok_or_else(|| format!("{scheduler} is beyond the limits set here"))
         };
         self.first("scheduler", |w| w.scheduler.as_ref(), parse)
     }
@@ -161,7 +172,37 @@ impl<'a> Check<'a> {
                 .map(Offload::After)
                 .ok_or("after 0 packets can't be counted; say never, or 1 and more"),
         };
-        self.first("offload", |w| w.offload.as_ref(), parse)
+        let asked = self.first("offload", |w| w.offload.as_ref(), parse)?;
+        let Some(limits) = self.asked.limits else { return Some(asked) };
+        let granted = limits.not_before(asked.value);
+        self.tell_clamped(&asked, granted);
+        Some(Chosen { value: granted, ..asked })
+    }
+
+    fn tell_clamped(&mut self, asked: &Chosen<Offload>, granted: Offload) {
+        if asked.value != granted {
+            let text = format!("{} is beyond the limits set here; {granted} instead", asked.value);
+            self.set_aside("offload", &asked.by, text);
+        }
+    }
+
+    /// A dataplane that is there and not allowed is set aside for the next opinion.
+    fn allowed_dataplane(&self, text: &str) -> Result<Dataplane, String> {
+        let named: Dataplane = text.parse().map_err(|error: UnknownDataplane| error.to_string())?;
+        let forbidden = self.has(named) && !self.may_carry(named);
+        if forbidden { Err(format!("{named} is beyond the limits set here")) } else { Ok(named) }
+    }
+
+    fn allows_scheduler(&self, scheduler: Scheduler) -> bool {
+        self.asked.limits.is_none_or(|limits| limits.allow_scheduler(scheduler))
+    }
+
+    /// Whether it is there and allowed. Where nothing that is allowed is there, what is there may: limits
+    /// stop no traffic.
+    fn may_carry(&self, dataplane: Dataplane) -> bool {
+        let Some(limits) = self.asked.limits else { return self.has(dataplane) };
+        let any = BOTH.into_iter().any(|on| self.has(on) && limits.allow_dataplane(on));
+        self.has(dataplane) && (limits.allow_dataplane(dataplane) || !any)
     }
 
     fn has(&self, dataplane: Dataplane) -> bool {
@@ -184,8 +225,10 @@ impl<'a> Check<'a> {
         scheduler: Option<&Chosen<Scheduler>>,
         offload: Option<&Chosen<Offload>>,
     ) -> Chosen<Dataplane> {
-        let wants_offload = offload
-            .filter(|it| matches!(it.value, Offload::After(_)) && self.why_no_offload().is_none());
+        let wants_offload = offload.filter(|it| {
+            let can = self.why_no_offload().is_none() && self.may_carry(Dataplane::Nftables);
+            matches!(it.value, Offload::After(_)) && can
+        });
         let implied = || match (scheduler, wants_offload) {
             (Some(s), _) if !s.value.on_nftables() => Some(Chosen::new(Dataplane::Ipvs, &s.by)),
             (Some(s), _) if !s.value.on_ipvs() => Some(Chosen::new(Dataplane::Nftables, &s.by)),
@@ -204,14 +247,30 @@ impl<'a> Check<'a> {
             }
             (named, implied) => named.or(implied).unwrap_or_else(|| self.node_default()),
         };
-        if self.has(wanted.value) {
+        if self.may_carry(wanted.value) {
+            self.tell_all_forbidden();
             return wanted;
         }
-        let other = other(wanted.value);
-        let text =
-            format!("{} can't be had on this node; {other} carries the service", wanted.value);
-        self.set_aside("dataplane", &wanted.by, text);
-        Chosen::new(other, "default")
+        let (is_there, other) = (self.has(wanted.value), other(wanted.value));
+        if is_there && wanted.by == "default" {
+            return Chosen::new(other, "limits");
+        }
+        let why =
+            if is_there { "is beyond the limits set here" } else { "can't be had on this node" };
+        self.set_aside(
+            "dataplane",
+            &wanted.by,
+            format!("{} {why}; {other} carries the service", wanted.value),
+        );
+        Chosen::new(other, if is_there { "limits" } else { "default" })
+    }
+
+    fn tell_all_forbidden(&mut self) {
+        let Some(limits) = self.asked.limits else { return };
+        if !BOTH.into_iter().any(|on| self.has(on) && limits.allow_dataplane(on)) {
+            let text = "no dataplane that they allow can be had on this node";
+            self.set_aside("dataplane", "limits", text);
+        }
     }
 
     /// Why no dataplane here could offload flows of this port.
@@ -239,15 +298,52 @@ impl<'a> Check<'a> {
             Dataplane::Ipvs => self.asked.scheduler,
             Dataplane::Nftables => Scheduler::Random,
         };
-        let last = [default, Scheduler::Rr].into_iter().find(|s| self.is_there(*s, on));
-        let last = last.unwrap_or(default);
-        let wanted = wanted.unwrap_or_else(|| Chosen::new(default, "default"));
+        let last = self.last_scheduler(default, on);
+        let Some(wanted) = wanted else {
+            if self.is_there(default, on) && last.by != "default" {
+                return last;
+            }
+            return self.there_or(Chosen::new(default, "default"), last, on);
+        };
+        self.there_or(wanted, last, on)
+    }
+
+    fn there_or(
+        &mut self,
+        wanted: Chosen<Scheduler>,
+        last: Chosen<Scheduler>,
+        on: Dataplane,
+    ) -> Chosen<Scheduler> {
         if self.is_there(wanted.value, on) {
             return wanted;
         }
-        let text = format!("{} can't be had on {on} of this node; {last} instead", wanted.value);
+        let text =
+            format!("{} can't be had on {on} of this node; {} instead", wanted.value, last.value);
         self.set_aside("scheduler", &wanted.by, text);
-        Chosen::new(last, "default")
+        last
+    }
+
+    /// What balances where nothing else can: the default, `rr`, else whatever limits allow. Where nothing
+    /// that they allow is there, the default all the same: somebody has to take the traffic.
+    fn last_scheduler(&mut self, default: Scheduler, on: Dataplane) -> Chosen<Scheduler> {
+        let there = |s: &Scheduler| self.is_there(*s, on);
+        let usual = || [default, Scheduler::Rr].into_iter();
+        let listed = self.asked.limits.and_then(|limits| limits.schedulers.as_ref());
+        let listed = listed.into_iter().flatten().copied();
+        let allowed = |s: &Scheduler| there(s) && self.allows_scheduler(*s);
+        let first = usual().find(there).unwrap_or(default);
+        match usual().chain(listed).find(allowed) {
+            Some(granted) if granted == first => Chosen::new(first, "default"),
+            Some(granted) => Chosen::new(granted, "limits"),
+            None => {
+                if !self.allows_scheduler(first) {
+                    let text =
+                        format!("no scheduler that they allow can be had on {on}; {first} instead");
+                    self.set_aside("scheduler", "limits", text);
+                }
+                Chosen::new(first, "default")
+            }
+        }
     }
 
     /// A virtual service of IPVS has one list of servers, so nftables balances pods and the node where
@@ -272,19 +368,35 @@ impl<'a> Check<'a> {
 
     fn fit_offload(&mut self, wanted: Option<Chosen<Offload>>, on: Dataplane) -> Chosen<Offload> {
         let never = Chosen::new(Offload::Never, "default");
+        let can = on == Dataplane::Nftables && self.why_no_offload().is_none();
         let Some(wanted) = wanted else {
-            let can = on == Dataplane::Nftables && self.why_no_offload().is_none();
-            return if can { Chosen::new(self.asked.offload, "default") } else { never };
+            let default = Chosen::new(self.asked.offload, "default");
+            return if can { self.bounded(default) } else { never };
         };
-        let why_not = match (wanted.value, self.why_no_offload(), on) {
-            (Offload::Never, ..) | (_, None, Dataplane::Nftables) => return wanted,
-            (_, Some(why_not), _) => why_not,
-            (_, None, Dataplane::Ipvs) => {
-                "set aside: connections balanced by IPVS can't be offloaded"
-            }
-        };
+        if can {
+            return self.bounded(wanted);
+        }
+        if wanted.value == Offload::Never {
+            return wanted;
+        }
+        let on_ipvs = "set aside: connections balanced by IPVS can't be offloaded";
+        let why_not = self.why_no_offload().unwrap_or(on_ipvs);
         self.set_aside("offload", &wanted.by, why_not);
         never
+    }
+
+    /// Where it can be offloaded a flow is offloaded within the limits.
+    fn bounded(&mut self, wanted: Chosen<Offload>) -> Chosen<Offload> {
+        let Some(limits) = self.asked.limits else { return wanted };
+        let granted = limits.bounded(wanted.value);
+        if granted == wanted.value {
+            return wanted;
+        }
+        if wanted.by == "default" {
+            return Chosen::new(granted, "limits");
+        }
+        self.tell_clamped(&wanted, granted);
+        Chosen { value: granted, ..wanted }
     }
 
     fn flags(&mut self, scheduler: Scheduler) -> Chosen<SchedulerFlags> {
@@ -371,9 +483,22 @@ impl<'a> Check<'a> {
     /// The first policy's that has an opinion: an entry of it that can't be read is set aside, but
     /// another policy's, or all interfaces, are no stand-in for fewer.
     fn interfaces(&mut self) -> Option<Chosen<Selection>> {
-        let (by, raw) =
-            self.wishes.iter().find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)))?;
-        Some(self.selection("interfaces", by, raw))
+        let asked = self.wishes.iter().find_map(|(by, w)| Some((by, w.interfaces.as_ref()?)));
+        let asked = asked.map(|(by, raw)| self.selection("interfaces", by, raw));
+        let not_on = self.asked.limits.map(|limits| &limits.not_on).filter(|it| !it.is_empty());
+        let Some(not_on) = not_on else { return asked };
+        let Some(asked) = asked else {
+            return Some(Chosen::new(Selection::default().without(not_on).0, "limits"));
+        };
+        let (granted, lost) = asked.value.without(not_on);
+        for entry in lost {
+            self.set_aside(
+                "interfaces",
+                &asked.by,
+                format!("{entry} is beyond the limits set here"),
+            );
+        }
+        Some(Chosen { value: granted, by: asked.by })
     }
 
     /// The same for node ports.

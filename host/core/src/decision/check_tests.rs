@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 
 use super::{Asked, decide};
-use crate::decision::{Dataplane, Decision, Offload, Scheduler, SchedulerFlags};
+use crate::decision::{Dataplane, Decision, Limits, Offload, Scheduler, SchedulerFlags};
 use crate::fixtures::at;
 use crate::net::Protocol;
 use crate::state::{MAX_WEIGHT, Weight};
@@ -42,6 +43,7 @@ fn asked(kernel: &KernelAbilities) -> Asked<'_> {
         dataplane: None,
         scheduler: Scheduler::Rr,
         offload: Offload::Never,
+        limits: None,
     }
 }
 
@@ -700,4 +702,100 @@ proptest! {
         prop_assert!(decision.reasons.len() <= 32 && decision.reasons.iter().all(|r| r.text.len() < 600));
         prop_assert_eq!(decision, decide(&asked, &named(&wishes)));
     }
+}
+
+/// The decision within limits, where the node's default is the dataplane named.
+fn within(limits: &Limits, default: Dataplane, wishes: &[Wish]) -> Decision {
+    let kernel = both();
+    let offload = Offload::After(NonZeroU32::new(20).unwrap());
+    let asked = Asked { limits: Some(limits), dataplane: Some(default), offload, ..asked(&kernel) };
+    decide(&asked, &named(wishes))
+}
+
+fn packets(count: u32) -> Offload {
+    NonZeroU32::new(count).map_or(Offload::Never, Offload::After)
+}
+
+#[test]
+fn thresholds_stay_within_limits_whoever_asks() {
+    let never = || Wish { offload: Some(wish::Offload::Never), ..Wish::default() };
+    let limits = |earliest, latest| Limits {
+        earliest: packets(earliest),
+        latest: packets(latest),
+        ..Limits::default()
+    };
+    let nft = Dataplane::Nftables;
+    let cases = [
+        ("within", limits(10, 100), nft, vec![after(50)], "after 50 packets a", 0),
+        ("too early", limits(10, 100), nft, vec![after(5)], "after 10 packets a", 1),
+        ("too late", limits(10, 100), nft, vec![after(500)], "after 100 packets a", 1),
+        ("never", limits(10, 100), nft, vec![never()], "after 100 packets a", 1),
+        ("forbidden", limits(0, 0), nft, vec![after(5)], "never a", 1),
+        ("the default", limits(30, 0), nft, vec![], "after 30 packets limits", 0),
+        ("the default within", limits(10, 100), nft, vec![], "after 20 packets default", 0),
+        ("IPVS", limits(10, 100), Dataplane::Ipvs, vec![], "never default", 0),
+        ("never, on IPVS", limits(10, 100), Dataplane::Ipvs, vec![never()], "never a", 0),
+    ];
+    for (name, limits, default, wishes, want, told) in cases {
+        let decision = within(&limits, default, &wishes);
+        assert_eq!(chosen(&decision)[2], want, "{name}");
+        assert_eq!(decision.dataplane.value, default, "{name}: moves nowhere");
+        assert_eq!(reasons(&decision).len(), told, "{name}: {:?}", reasons(&decision));
+    }
+    let moved = within(&limits(30, 0), Dataplane::Ipvs, &[after(5)]);
+    assert_eq!(chosen(&moved), ["nftables a", "random default", "after 30 packets a"]);
+    let stays = within(&limits(0, 0), Dataplane::Ipvs, &[after(5)]);
+    assert_eq!(chosen(&stays), ["ipvs default", "rr default", "never a"]);
+}
+
+#[test]
+fn schedulers_and_dataplanes_beyond_the_limits_are_no_opinions() {
+    let only = |schedulers: &[Scheduler]| Limits {
+        schedulers: Some(schedulers.iter().copied().collect()),
+        ..Limits::default()
+    };
+    let ipvs = Dataplane::Ipvs;
+    let decision =
+        within(&only(&[Scheduler::Rr, Scheduler::Lc]), ipvs, &[scheduler("sh"), scheduler("lc")]);
+    assert_eq!(chosen(&decision)[1], "lc b", "the next opinion");
+    assert_eq!(reasons(&decision), ["scheduler (a): sh is beyond the limits set here"]);
+    let default = within(&only(&[Scheduler::Wlc]), ipvs, &[]);
+    assert_eq!(chosen(&default)[1], "wlc limits");
+    let none = within(&only(&[Scheduler::Random]), ipvs, &[]);
+    assert_eq!(chosen(&none)[1], "rr default", "somebody has to take the traffic");
+    assert_eq!(reasons(&none).len(), 1);
+    let on = |it| Limits { dataplanes: Some([it].into()), ..Limits::default() };
+    let named = within(&on(ipvs), ipvs, &[dataplane("nftables")]);
+    assert_eq!(chosen(&named), ["ipvs default", "rr default", "never default"]);
+    assert_eq!(reasons(&named), ["dataplane (a): nftables is beyond the limits set here"]);
+    let default = within(&on(ipvs), Dataplane::Nftables, &[after(5)]);
+    assert_eq!(chosen(&default), ["ipvs limits", "rr default", "never default"]);
+    let implied = within(&on(Dataplane::Nftables), Dataplane::Nftables, &[scheduler("lc")]);
+    assert_eq!(chosen(&implied)[..2], ["nftables default", "random default"]);
+    assert_eq!(reasons(&implied), ["scheduler (a): lc is beyond the limits set here"]);
+    let kernel = kernel(&["ipvs"], false);
+    let limits = on(Dataplane::Nftables);
+    let lost = decide(&Asked { limits: Some(&limits), ..asked(&kernel) }, &[]);
+    assert_eq!(chosen(&lost)[0], "ipvs default", "limits stop no traffic");
+    assert_eq!(reasons(&lost).len(), 1);
+}
+
+#[test]
+fn interfaces_beyond_the_limits_are_left_out() {
+    let not_on = ["eth9".parse().unwrap()].into();
+    let limits = Limits { not_on, ..Limits::default() };
+    let interfaces = |include: &[&str]| {
+        let include = include.iter().map(ToString::to_string).collect();
+        let interfaces = Some(Interfaces { include, exclude: Vec::new() });
+        Wish { interfaces, ..Wish::default() }
+    };
+    let shown = |wishes: &[Wish]| {
+        let decision = within(&limits, Dataplane::Nftables, wishes);
+        let it = decision.interfaces.clone().unwrap();
+        format!("{} by {}, {} told", it.value, it.by, decision.reasons.len())
+    };
+    assert_eq!(shown(&[]), "every interface, but not eth9 by limits, 0 told");
+    assert_eq!(shown(&[interfaces(&["eth*"])]), "eth*, but not eth9 by a, 0 told");
+    assert_eq!(shown(&[interfaces(&["eth0", "eth9"])]), "eth0, but not eth9 by a, 1 told");
+    assert_eq!(shown(&[interfaces(&["eth9"])]), "no interface by a, 1 told");
 }

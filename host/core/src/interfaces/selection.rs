@@ -87,6 +87,20 @@ impl Selection {
         (Self { include, exclude }, faults)
     }
 
+    /// The same without these; says which of them it would have taken by the very words.
+    #[must_use]
+    pub fn without(mut self, entries: &BTreeSet<Entry>) -> (Self, Vec<Entry>) {
+        let lost: Vec<_> = self.include.intersection(entries).cloned().collect();
+        let everything = self.include.is_empty();
+        self.include.retain(|entry| !entries.contains(entry));
+        self.exclude.extend(entries.iter().cloned());
+        let nothing = self.include.is_empty() && !everything;
+        if nothing || self.exclude.iter().any(Entry::is_all) {
+            return (Self::none(), lost);
+        }
+        (self, lost)
+    }
+
     /// Takes no interface.
     #[must_use]
     pub fn none() -> Self {

@@ -95,6 +95,45 @@ fn defaults_of_services_are_decided_on_anew() {
 }
 
 #[test]
+fn limits_hold_once_they_are_set_and_are_explained() {
+    let mut it = configured("", Overrides::default());
+    it.says("limits: [{namespaces: [shop], schedulers: [lc]}, {minAfterPackets: 7}]");
+    let explained = explain(&it.drive.all, &ObjectName::new("shop", "web")).unwrap();
+    let limits = explained.limits.as_deref().unwrap();
+    assert!(limits.ends_with("schedulers lc"), "{limits}");
+    let reasons = explained.ports[0].reasons.join("\n");
+    assert!(reasons.contains("scheduler (limits): no scheduler that they allow"), "{reasons}");
+    it.says("limits: [{namespaces: [blog], schedulers: [lc]}]");
+    let explained = explain(&it.drive.all, &ObjectName::new("shop", "web")).unwrap();
+    assert_eq!(explained.limits, None);
+    assert!(!explained.ports[0].reasons.join("\n").contains("limits"));
+}
+
+#[test]
+fn annotations_are_explained_with_whose_they_are() {
+    let mut it = configured("", Overrides::default());
+    let annotated = |pairs: &[(&str, &str)]| {
+        pairs
+            .iter()
+            .map(|(name, value)| (format!("weir.dev/{name}"), (*value).to_owned()))
+            .collect()
+    };
+    let Change::Service(mut web) = service("web", "10.96.0.1") else { unreachable!() };
+    web.annotations = annotated(&[("scheduler", "lc")]);
+    let namespace = Namespace {
+        name: "shop".to_owned(),
+        annotations: annotated(&[("scheduler", "rr"), ("dataplane", "ipvs")]),
+        ..Namespace::default()
+    };
+    it.tell(Event::Changes(vec![Change::Service(web), Change::Namespace(Box::new(namespace))]));
+    it.wake();
+    let text = explain(&it.drive.all, &ObjectName::new("shop", "web")).unwrap().to_string();
+    let want = "  annotation weir.dev/dataplane: ipvs (of the Namespace)
+  annotation weir.dev/scheduler: lc (of the Service, beats its Namespace's: rr)\n";
+    assert!(text.contains(want), "{text}");
+}
+
+#[test]
 fn a_wrong_file_keeps_the_configuration_loudly_and_is_forgiven() {
     let mut it = configured("masquerade: {all: true}", Overrides::default());
     let good = it.drive.config.clone();

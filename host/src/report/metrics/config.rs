@@ -32,6 +32,8 @@ pub struct ConfigMetrics {
 impl ConfigMetrics {
     pub(super) fn registered(book: &mut Book) -> Self {
         let all = Self::default();
+        // Without the first the daemon would not have started.
+        all.successful.set(1);
         let help =
             "1 if the configuration's file as it is now was taken; 0 if one before stays in force";
         book.put("weir_config_last_reload_successful", help, &all.successful);

@@ -142,6 +142,62 @@ fn links_within_the_runbooks_lead_somewhere() {
     }
 }
 
+/// The text of every source file below these folders, but of commands that only print.
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("commands") {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// Whether a text logs this message at this level with these fields.
+fn logs(text: &str, level: &str, message: &str, fields: &[&str]) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let quoted = format!("\"{message}\"");
+    let mut calls = text.match_indices(&quoted).filter_map(|(at, _)| {
+        let (before, _) = text.split_at(at);
+        before.rsplit_once("tracing::")?.1.strip_prefix(level)?.strip_prefix("!(")
+    });
+    let has_all = |call: &str| {
+        let words: BTreeSet<&str> = call.split(|c| !is_word(c)).collect();
+        fields.iter().all(|field| words.contains(field))
+    };
+    calls.any(has_all)
+}
+
+#[test]
+fn the_events_that_operators_wait_for_are_logged_so() {
+    let mut texts = Vec::new();
+    for folder in ["host/src", "host/policy/src"] {
+        sources(&root().join(folder), &mut texts);
+    }
+    let page = read("docs/observability.md");
+    let mut seen = 0;
+    for line in page.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [level @ ("error" | "warn" | "info" | "debug"), message, fields, _] = cells[..] else {
+            continue;
+        };
+        let message = message.trim_matches('`');
+        let fields: Vec<&str> = fields.split(", ").filter(|it| !it.is_empty()).collect();
+        let found = texts.iter().any(|text| logs(text, level, message, &fields));
+        assert!(found, "nothing logs {level} `{message}` with {fields:?}");
+        seen += 1;
+    }
+    assert!(seen > 15, "{seen}");
+    let code = "tracing::warn!(%field, other = 1, \"it happened\")";
+    assert!(logs(code, "warn", "it happened", &["field", "other"]));
+    for (level, message, field) in
+        [("info", "it happened", "field"), ("warn", "it", "field"), ("warn", "it happened", "fiel")]
+    {
+        assert!(!logs(code, level, message, &[field]), "{level} {message} {field}");
+    }
+}
+
 #[test]
 fn a_wrong_expression_is_found() {
     let used = expression::uses("one", "sum by (a) (rate(m_total{b=\"c\"}[5m])) > on (d) n");

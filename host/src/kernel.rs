@@ -57,6 +57,8 @@ pub struct LinuxKernel {
     listed: usize,
     ownership: Ownership,
     flows: Flows,
+    /// A look of this run has read what is remembered of clients: what an earlier one left is known.
+    recalled: bool,
 }
 
 /// Whether two stages that follow each other are sent together. Elements are: what concerns nftables
@@ -135,6 +137,7 @@ impl LinuxKernel {
             listed: 0,
             ownership: Ownership::default(),
             flows: Flows::default(),
+            recalled: false,
         })
     }
 
@@ -259,7 +262,12 @@ impl LinuxKernel {
     }
 
     fn find_table(&mut self) -> Result<Option<KernelState>, ObserveError> {
-        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
+        let read = |error| failed("read table weir", error);
+        let mut found = self.nft.observe(&table()).map_err(read)?;
+        if let Some(found) = found.as_mut().filter(|_| !self.recalled) {
+            affinity::look(&mut self.nft, &self.sets, found).map_err(read)?;
+        }
+        self.recalled = true;
         Ok(found.map(|found| self.read_table(&found)))
     }
 

@@ -276,7 +276,7 @@ fn on_nftables(world: &mut World, endpoints: &[&str], now: u64) -> Vec<String> {
     let slots: Vec<_> = endpoints.iter().map(|to| Some(at(to))).collect();
     let count = NonZeroU32::new(u32::try_from(slots.len()).unwrap()).unwrap();
     let (family, pick) = (Family::V4, Pick::Random);
-    let class = Class { family, pick, slots: count, sticky: false, inside: false };
+    let class = Class { family, pick, slots: count, sticky: None, inside: false };
     let main = Leg { class: Some(class), slots };
     let nat = Nat { main, ..Nat::default() };
     let chains = nat.chains().collect();

@@ -248,19 +248,35 @@ impl Ledger {
                     }
                 }
                 key => {
-                    let first = self.first(key);
-                    first.into_iter().for_each(|claim| desired.copy(*key, &claim.wanted.state));
+                    let Some(claim) = self.first(key) else { continue };
+                    desired.copy(*key, &claim.wanted.state);
+                    if let Key::Virtual(key) = key
+                        && let Some(nat) = desired.nats.get_mut(key)
+                    {
+                        self.leave_others_memory(nat, claim);
+                    }
                 }
             }
         }
         desired
     }
 
+    /// Where another service has the name that clients would be remembered by, they would be sent to
+    /// that one's endpoints.
+    fn leave_others_memory(&self, nat: &mut Nat, claim: &Claim) {
+        let has = |home: &VirtualKey| {
+            self.first(&Key::Virtual(*home)).is_some_and(|first| first.rank == claim.rank)
+        };
+        if nat.home.is_some_and(|home| !has(&home)) {
+            (nat.home, nat.memory) = (None, None);
+        }
+    }
+
     /// The claim that an object follows. What stands beside a service port follows the port's: the
     /// register isn't to name what an older service has on nftables.
     fn first(&self, key: &Key) -> Option<&Claim> {
         let of = match key {
-            Key::Element(Element::Service(of) | Element::Member(of, _)) => &Key::Virtual(*of),
+            Key::Element(Element::Service(of) | Element::Member(of, ..)) => &Key::Virtual(*of),
             key => key,
         };
         let first = self.holders.get(of).and_then(BTreeSet::first);
@@ -380,7 +396,7 @@ impl Ledger {
         // Translated before it gets there, nothing would reach theirs.
         desired.nats.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
-            Element::Service(key) | Element::Member(key, _) => !self.foreign.contains(key),
+            Element::Service(key) | Element::Member(key, ..) => !self.foreign.contains(key),
             // It refuses every port that isn't in our register, theirs too.
             Element::Vip(address) => {
                 self.foreign.range(VirtualKey::all_at(*address)).next().is_none()

@@ -115,6 +115,8 @@ impl Operation {
             Self::SetFlowtable { .. } | Self::SetInterfaces { .. } => Stage::Interfaces,
             Self::AddChain(_) => Stage::AddChains,
             Self::AddElement(_) | Self::SetNat { .. } => Stage::AddElements,
+            // An endpoint that goes is forgotten in the batch that takes it out of its slots.
+            Self::RemoveElement(Element::Member(..)) => Stage::AddElements,
             Self::RenewFlowtable { .. } => Stage::RenewFlowtable,
             Self::AddVirtual(..) | Self::SetVirtual(..) => Stage::Virtuals,
             Self::AddDestination(..) | Self::SetDestination(..) => Stage::Destinations,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use weir_core::health_checks::PortConflict;
 use weir_core::kernel::Server;
+use weir_core::leaving;
 use weir_link::{NodeState, Sources};
 
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub struct Drive<K, P> {
     keep: Keep,
     rescan: Rescan,
     /// The ending servers that were kept last.
-    ending: BTreeSet<Server>,
+    ending: (BTreeSet<Server>, Vec<leaving::Saved>),
     pace: Pace,
     started: Instant,
     /// The same in milliseconds since 1970.
@@ -113,7 +114,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             shared,
             keep,
             rescan,
-            ending: BTreeSet::new(),
+            ending: (BTreeSet::new(), Vec::new()),
             pace,
             sysctls,
             started: now,
@@ -180,7 +181,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if self.news.is_some() {
             next = next.min(self.next_news);
         }
-        if !self.all.drains().servers().is_empty() {
+        if self.all.drains().any() {
             next = next.min(self.next_drains);
         }
         if !self.config.offload.count_flows.is_zero() {
@@ -263,7 +264,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if now >= self.next_alive {
             self.check_alive();
         }
-        if now >= self.next_drains && !self.all.drains().servers().is_empty() {
+        if now >= self.next_drains && self.all.drains().any() {
             self.check_drains();
         }
         let due = self.all.due().is_some_and(|due| due <= millis());

@@ -379,6 +379,11 @@ impl Kernel for LinuxKernel {
         Ok(open.into_iter().filter(|(server, _)| of.contains(server)).collect())
     }
 
+    fn translated(&mut self, of: &BTreeSet<Server>) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        let open = self.flows.translated(of);
+        open.map_err(|error| failed("count connections of servers that left", error))
+    }
+
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
         let Some(ipvs) = &mut self.ipvs else { return Ok(None) };
         let key = service_key(of);

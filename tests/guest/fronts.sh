@@ -4,7 +4,7 @@
 # left; affinity; ping; packets of no connection; two uplinks with strict reverse path filters.
 # kernel: 6.12
 # also-full: 6.1 7
-# timeout: 900
+# timeout: 1200
 # needs: weir weir-traffic policies
 . /weir/tests/lib.sh
 
@@ -62,9 +62,12 @@ ping_of() { ip netns exec "$1" busybox ping -c 1 -W 2 "$2" >/dev/null 2>&1; }
 # one_memory : on nftables a client stays with its server whichever address it takes, but where the
 # policy keeps that server from it.
 one_memory() {
-  local n to sticky='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}'
+  # Longer than all of it takes on an emulated processor.
+  local n to sticky='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 3600}}'
   # at N TARGET… : where client N gets by each address, each server once.
   at() { for to in "${@:2}"; do split client "$to" --source "10.2.0.$1" --count 2; done | sort -u | paste -sd' '; }
+  web "10.1.0.11 10.1.0.12" "$sticky"
+  check "one memory: another time-out" within "$soon" bash -c "weir explain shop/web | grep -F 'remembered for 3600 s'"
   for n in 3 4 5 6; do at $n 10.96.0.10:80 10.2.0.1:30080 192.0.2.10:80 192.0.2.110:80; done >/tmp/sticky
   check_equal "one memory: a client has one server by all addresses" 4 "$(grep -cx 'pod[12]=2' /tmp/sticky)"
   check_equal "and is remembered once" 4 "$(nft_map affinity-4 | grep -c '"10.2.0.[3456]"')"

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use crate::diff::diff;
 use crate::drain::Drains;
 use crate::interfaces::{IfName, Interfaces, Selection};
-use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
+use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, Server, run};
 use crate::net::ObjectName;
 use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
@@ -31,6 +31,21 @@ pub struct Wanted {
     pub state: KernelState,
     /// For service ports whose flows have no end of their own, the endpoints that may keep theirs.
     pub keeps: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+    /// Of service ports on nftables, the endpoints without a share of new connections: they may keep
+    /// those that they have.
+    pub shareless: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+}
+
+impl Wanted {
+    /// Whether a server is one of a service port's, with a share or without, on either dataplane.
+    fn takes(&self, (key, to): &Server) -> bool {
+        let on_ipvs =
+            self.state.virtuals.get(key).is_some_and(|it| it.destinations.contains_key(to));
+        let on_nftables =
+            || self.state.nats.get(key).is_some_and(|it| it.endpoints().any(|it| it == *to));
+        let shareless = || self.shareless.get(key).is_some_and(|it| it.contains(to));
+        on_ipvs || on_nftables() || shareless()
+    }
 }
 
 impl From<KernelState> for Wanted {
@@ -303,9 +318,14 @@ impl Ledger {
         let mut desired = self.desired(&keys);
         self.leave_foreign(&mut desired);
         drains.hold(&keys, &known, &mut desired, now);
+        let takes = |server: &Server| {
+            self.first(&Key::Virtual(server.0)).is_some_and(|claim| claim.wanted.takes(server))
+        };
+        drains.leaving.note(&keys, &known, &desired, takes, now);
         let mut steps = diff(&known, &desired);
         steps.extend(self.renewal(&steps));
         steps.extend(self.flows_to_end(&keys, &desired, &steps));
+        steps.extend(drains.leaving.ends(&keys, now));
         steps
     }
 

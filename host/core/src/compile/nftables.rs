@@ -1,5 +1,6 @@
 //! A service port that nftables carries: its slots, its class, and what stands beside. Pure.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -41,6 +42,11 @@ pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
 /// What nftables does with a service port whoever carries it: clients inside, masquerade, refusals.
 pub(super) fn beside(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) -> Nat {
     let At { front, taken, home } = *at;
+    let without = taken.all().into_iter().filter(|to| of.decision.weight(*to) == Weight(0));
+    let without: BTreeSet<SocketAddr> = without.collect();
+    if !without.is_empty() {
+        wanted.shareless.insert(front.key, without);
+    }
     let inside = taken.inside.filter(|_| of.here.translates);
     let to = To { scope: Scope::Cluster, inside: true };
     let inside = inside.map(|used| leg(of.decision, front.key, used, to)).unwrap_or_default();

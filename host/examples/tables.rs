@@ -88,7 +88,7 @@ fn state(services: u32) -> KernelState {
 fn nat(number: u32) -> Nat {
     let slots = NonZeroU32::new(ENDPOINTS.into()).unwrap();
     let class =
-        Class { family: Family::V4, pick: Pick::Random, slots, sticky: false, inside: false };
+        Class { family: Family::V4, pick: Pick::Random, slots, sticky: None, inside: false };
     let after = NonZeroU32::new(AFTER).unwrap();
     let slots = (0..ENDPOINTS).map(|host| Some(endpoint(number, host))).collect();
     let offload = Some(OffloadClass { after, interfaces: None });

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use weir_core::health_checks::PortConflict;
 use weir_core::kernel::Server;
+use weir_core::leaving;
 use weir_link::{NodeState, Sources};
 
 use crate::config::Config;
@@ -58,7 +59,7 @@ pub struct Drive<K, P> {
     source: Box<dyn Rescan>,
     tell: Tell,
     /// The ending servers that were kept last.
-    ending: BTreeSet<Server>,
+    ending: (BTreeSet<Server>, Vec<leaving::Saved>),
     pace: Pace,
     started: Instant,
     /// The same in milliseconds since 1970.
@@ -115,7 +116,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             keep,
             source,
             tell: Box::new(|_, _| {}),
-            ending: BTreeSet::new(),
+            ending: (BTreeSet::new(), Vec::new()),
             pace,
             sysctls,
             started: now,
@@ -193,7 +194,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if self.news.is_some() {
             next = next.min(self.next_news);
         }
-        if !self.all.drains().servers().is_empty() {
+        if self.all.drains().any() {
             next = next.min(self.next_drains);
         }
         if !self.config.offload.count_flows.is_zero() {
@@ -277,7 +278,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             self.check_alive();
             self.tell_unopened();
         }
-        if now >= self.next_drains && !self.all.drains().servers().is_empty() {
+        if now >= self.next_drains && self.all.drains().any() {
             self.check_drains();
         }
         let due = self.all.due().is_some_and(|due| due <= millis());

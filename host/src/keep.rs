@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_core::drain::{Drains, Saved};
+use weir_core::leaving::{self, Leaving};
 use weir_core::seen::FirstSeen;
 use weir_core::state::VirtualKey;
 use weir_core::wish::Wish;
@@ -20,6 +21,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Keep {
     drains: PathBuf,
+    leaving: PathBuf,
     seen: PathBuf,
     answers: PathBuf,
     virtuals: PathBuf,
@@ -54,11 +56,15 @@ impl Keep {
     pub fn open(folder: &Path, drain_limit: u64) -> (Self, Drains, FirstSeen) {
         let (drains, seen) = (folder.join("drains.json"), folder.join("first-seen.json"));
         let kept: Vec<Saved> = read(&drains).unwrap_or_default();
+        let leaving = folder.join("leaving.json");
+        let left: Vec<leaving::Saved> = read(&leaving).unwrap_or_default();
         let known: Option<FirstSeen> = read(&seen);
         let answers = folder.join("last-good.json");
         let virtuals = folder.join("own-addresses.json");
-        let keep = Self { drains, seen, answers, virtuals, first_start: known.is_none() };
-        (keep, Drains::new(drain_limit, &kept), known.unwrap_or_default())
+        let keep = Self { drains, leaving, seen, answers, virtuals, first_start: known.is_none() };
+        let mut drains = Drains::new(drain_limit, &kept);
+        drains.leaving = Leaving::new(drain_limit, &left);
+        (keep, drains, known.unwrap_or_default())
     }
 
     /// Whether no earlier run on this node kept anything: what is there now is old.
@@ -72,7 +78,8 @@ impl Keep {
     /// # Errors
     /// The folder can't be written.
     pub fn save_drains(&self, drains: &Drains) -> Result<(), NotKept> {
-        write(&self.drains, &drains.saved())
+        write(&self.drains, &drains.saved())?;
+        write(&self.leaving, &drains.leaving.saved())
     }
 
     /// Keeps the first-seen times: as long as the list of all endpoints.
@@ -189,6 +196,24 @@ mod tests {
         let (again, _, known) = Keep::open(dir.path(), 1000);
         assert!(!again.is_first_start());
         assert_eq!(known, seen);
+    }
+
+    #[test]
+    fn a_server_that_left_nftables_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keep, mut drains, _) = Keep::open(dir.path(), 1000);
+        let key = VirtualKey {
+            address: [10, 96, 0, 1].into(),
+            protocol: weir_core::net::Protocol::Tcp,
+            port: weir_core::net::Port::new(80).unwrap(),
+        };
+        let to = "10.0.0.1:8080".parse().unwrap();
+        drains.leaving = Leaving::new(1000, &[leaving::Saved { key, to, since: Some(7) }]);
+        keep.save_drains(&drains).unwrap();
+        let (_, again, _) = Keep::open(dir.path(), 1000);
+        assert_eq!(again, drains);
+        std::fs::write(dir.path().join("leaving.json"), "[{\"since\": 7}]").unwrap();
+        assert!(!Keep::open(dir.path(), 1000).1.any(), "a broken file counts as absent");
     }
 
     fn answer(port: &str) -> Answer {

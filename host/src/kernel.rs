@@ -58,6 +58,8 @@ pub struct LinuxKernel {
     listed: usize,
     ownership: Ownership,
     flows: Flows,
+    /// A look of this run has read what is remembered of clients: what an earlier one left is known.
+    recalled: bool,
 }
 
 /// Whether two stages that follow each other are sent together. Elements are: what concerns nftables
@@ -136,6 +138,7 @@ impl LinuxKernel {
             listed: 0,
             ownership: Ownership::default(),
             flows: Flows::default(),
+            recalled: false,
         })
     }
 
@@ -260,7 +263,12 @@ impl LinuxKernel {
     }
 
     fn find_table(&mut self) -> Result<Option<KernelState>, ObserveError> {
-        let found = self.nft.observe(&table()).map_err(|error| failed("read table weir", error))?;
+        let read = |error| failed("read table weir", error);
+        let mut found = self.nft.observe(&table()).map_err(read)?;
+        if let Some(found) = found.as_mut().filter(|_| !self.recalled) {
+            affinity::look(&mut self.nft, &self.sets, found).map_err(read)?;
+        }
+        self.recalled = true;
         Ok(found.map(|found| self.read_table(&found)))
     }
 
@@ -370,6 +378,11 @@ impl Kernel for LinuxKernel {
         };
         let open = open.map_err(|error| failed("read connections", error))?;
         Ok(open.into_iter().filter(|(server, _)| of.contains(server)).collect())
+    }
+
+    fn translated(&mut self, of: &BTreeSet<Server>) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        let open = self.flows.translated(of);
+        open.map_err(|error| failed("count connections of servers that left", error))
     }
 
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {

@@ -19,6 +19,7 @@ use weir_core::compile::{Here, WaysOut};
 use weir_core::decision::Offload;
 use weir_core::drain::Drains;
 use weir_core::kernel::{FakeKernel, Kernel as _};
+use weir_core::leaving::Leaving;
 use weir_core::model::{Model, Touched};
 use weir_core::plan::Operation;
 use weir_core::seen::FirstSeen;
@@ -142,6 +143,7 @@ fn happen(happening: &Happening, there: &[Interface], world: &mut World) {
         kernel.state.virtuals.remove(&key);
     }
     kernel.open = happening.busy();
+    kernel.translated = happening.busy();
     if let Some(devices) = &mut kernel.state.flowtable {
         devices.retain(|device| there.iter().any(|it| it.name == device.as_str()));
     }
@@ -161,10 +163,10 @@ fn at_rest(folder: &Folder, world: &mut World, now_there: &[Interface], now: u64
     next.model = world.model.clone();
     next.policies = world.policies.clone();
     next.set_interfaces(now_there);
-    next.resume(
-        Drains::new(folder.settings.drain_seconds * 1000, &world.drains().saved()),
-        FirstSeen::default(),
-    );
+    let limit = folder.settings.drain_seconds * 1000;
+    let mut drains = Drains::new(limit, &world.drains().saved());
+    drains.leaving = Leaving::new(limit, &world.drains().leaving.saved());
+    next.resume(drains, FirstSeen::default());
     next.look().expect("the fake can be looked at");
     next.touch(Touched::all());
     let turn = next.turn(now).expect("the fake can be looked at");

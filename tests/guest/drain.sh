@@ -1,6 +1,7 @@
 #!/bin/bash
-# Servers that leave: a TCP server keeps its connections at weight 0 until they are gone or late, over
-# restarts too; a UDP server goes at once; one that comes back is as before.
+# Servers that leave: a TCP server keeps its connections, at weight 0 on IPVS and by connection tracking
+# on nftables, until they are gone or late, over restarts too; a UDP server goes at once; one that comes
+# back is as before.
 # kernel: 6.12
 # also-full: 6.1 7
 # timeout: 400
@@ -90,4 +91,50 @@ hit client 10.96.0.12:80 --count 2 >/dev/null
 service s12 10.96.0.12 80 8080 10.1.0.12
 check "limit 0: a server is removed at once" settles 10.96.0.12 "10.1.0.12:8080=1"
 check_equal "and isn't waited for" "[]" "$(status_of .draining)"
+stop "$weir"
+rm "$manifests"/*.yaml
+
+# On nftables a server that leaves is in no table any more; its connections run on, offloaded or not.
+dataplane=nftables
+ip route add default via 10.2.0.2
+sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_close=1
+# By a service, to the server alone, and past all services.
+for n in 14 15 16; do service "s$n" "10.96.0.$n" 80 8080 10.1.0.11; done
+config 1h
+start_weir --config /tmp/weir.yaml
+check "nftables: weir starts and syncs" has_synced
+hold_often() { # ADDRESS:PORT NAME
+  background "/tmp/$2" weir-traffic --netns client hold "$1" --count 2 --seconds 900 --interval 100 --timeout 60000 --ready-file "/tmp/$2-held" --json
+  within "$soon" test -e "/tmp/$2-held"
+}
+for n in 14 15 16; do hold_often "10.96.0.$n:80" "n$n"; done
+hold_often 10.1.0.11:8080 direct
+live() { held "$1" || true; }
+direct() { ip netns exec client ss -Htn state established 'dst 10.1.0.11' | grep -c . || true; }
+tracked() { conntrack -L -p tcp -d "10.96.0.$1" 2>/dev/null | grep -c 'src=10.1.0.11 sport=8080' || true; }
+check "nftables: connections are offloaded" within "$soon" bash -c 'conntrack -L -p tcp -d 10.96.0.14 2>/dev/null | grep -q "\[OFFLOAD\]"'
+for n in 14 15 16; do service "s$n" "10.96.0.$n" 80 8080 10.1.0.12; done
+check "nftables: the server leaves three services" within "$soon" output_of 'weir status --output json | jq ".draining | length"' 3
+check_equal "new connections go to the other" "pod2=4" "$(split client 10.96.0.14:80 --count 4)"
+check_equal "held connections live" "2 2 2 2" "$(live 14) $(live 15) $(live 16) $(direct)"
+check "explain tells" bash -c 'weir explain shop/s14 | grep -F "10.1.0.11:8080, which left"'
+service s15 10.96.0.15 80 8080 "$two"
+check "nftables: one that comes back isn't waited for" within "$soon" output_of 'weir status --output json | jq ".draining | length"' 2
+stop "$weir" KILL
+start_weir --config /tmp/weir.yaml
+check_equal "nftables: after a crash it is known who left" 2 "$(status_of '.draining | length')"
+check_equal "and nothing is written" 0 "$(status_of .lastSync.operations)"
+ip netns exec client ss -K "dst 10.96.0.16" >/dev/null
+check "nftables: idle: it is waited for no longer" within "$soon" output_of 'weir status --output json | jq -c .draining' '["tcp 10.96.0.14:80 -> 10.1.0.11:8080 (nftables)"]'
+stop "$weir"
+config 5s
+check_equal "plan tells whose connections end" "end connections tcp 10.96.0.14:80 to 10.1.0.11:8080" \
+  "$(sleep 5; weir plan --config /tmp/weir.yaml --manifests "$manifests" --node-name guest --dataplane nftables)"
+start_weir --config /tmp/weir.yaml
+check "nftables: late: connections end, offloaded ones too" within "$soon" output_of "$(declare -f tracked); tracked 14" 0
+check "and those who hold them are told" within "$soon" output_of "$(declare -f held); held 14 || true" 0
+check_equal "nothing drains any more" "[]" "$(status_of .draining)"
+check_equal "those of a service that still has it live" 2 "$(live 15)"
+check_equal "and those past all services" 2 "$(direct)"
+check_equal "the other server serves" "pod2=4" "$(split client 10.96.0.14:80 --count 4)"
 stop "$weir"

@@ -4,7 +4,7 @@
 # left; affinity; ping; packets of no connection; two uplinks with strict reverse path filters.
 # kernel: 6.12
 # also-full: 6.1 7
-# timeout: 900
+# timeout: 1200
 # needs: weir weir-traffic policies
 . /weir/tests/lib.sh
 
@@ -17,7 +17,8 @@ sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
 for device in br0 veth-client veth-other; do sysctl -qw "net.ipv4.conf.$device.rp_filter=1"; done
 
 put node.yaml <<<'{apiVersion: v1, kind: Node, metadata: {name: guest}, status: {addresses: [{type: InternalIP, address: 10.2.0.1}]}}'
-# web ENDPOINTS [MORE SPEC] : a service with every kind of address.
+# web ENDPOINTS [MORE SPEC] : a service with every kind of address; an endpoint is on this node, or as
+# ADDRESS@NODE says.
 web() {
   {
     echo "{apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop, annotations: {weir.dev/scheduler: rr}},"
@@ -29,7 +30,10 @@ web() {
     echo "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,"
     echo " metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}},"
     echo " ports: [{name: t, port: 8080}, {name: u, port: 8080, protocol: UDP}], endpoints: ["
-    for endpoint in $1; do echo "  {addresses: ['$endpoint'], nodeName: guest},"; done
+    for endpoint in $1; do
+      [[ $endpoint == *@* ]] || endpoint+=@guest
+      echo "  {addresses: ['${endpoint%@*}'], nodeName: ${endpoint#*@}},"
+    done
     echo " ]}"
   } | put web.yaml
 }
@@ -54,6 +58,39 @@ alive() {
 # silent NETNS TARGET : nothing comes back, not even a refusal.
 silent() { [ "$(weir-traffic --netns "$1" hit "$2" --timeout 700 | awk '$1 == "server" || $1 == "error" {print $2}')" = timeout ]; }
 ping_of() { ip netns exec "$1" busybox ping -c 1 -W 2 "$2" >/dev/null 2>&1; }
+
+# one_memory : on nftables a client stays with its server whichever address it takes, but where the
+# policy keeps that server from it.
+one_memory() {
+  # Longer than all of it takes on an emulated processor.
+  local n to sticky='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 3600}}'
+  # at N TARGET… : where client N gets by each address, each server once.
+  at() { for to in "${@:2}"; do split client "$to" --source "10.2.0.$1" --count 2; done | sort -u | paste -sd' '; }
+  web "10.1.0.11 10.1.0.12" "$sticky"
+  check "one memory: another time-out" within "$soon" bash -c "weir explain shop/web | grep -F 'remembered for 3600 s'"
+  for n in 3 4 5 6; do at $n 10.96.0.10:80 10.2.0.1:30080 192.0.2.10:80 192.0.2.110:80; done >/tmp/sticky
+  check_equal "one memory: a client has one server by all addresses" 4 "$(grep -cx 'pod[12]=2' /tmp/sticky)"
+  check_equal "and is remembered once" 4 "$(nft_map affinity-4 | grep -c '"10.2.0.[3456]"')"
+  check "the nft command lists it" nft list table inet weir
+
+  web "10.1.0.11 10.1.0.12@far" "externalTrafficPolicy: Local, $sticky"
+  check "one memory: the policy becomes Local" within "$soon" bash -c "weir explain shop/web | grep -F 'masqueraded from the node'"
+  for n in 3 4 5 6; do echo "$(at $n 10.96.0.10:80) $(at $n 10.2.0.1:30080 192.0.2.10:80) $(at $n 10.96.0.10:80)"; done >/tmp/local
+  check_equal "Local never leads to a server of another node" 4 "$(cut -d' ' -f2 /tmp/local | grep -cx pod1=2)"
+  check_equal "and the other addresses' memory stands" "$(cat /tmp/sticky)" "$(cut -d' ' -f1 /tmp/local)"
+  check_equal "also after that" "$(cat /tmp/sticky)" "$(cut -d' ' -f3 /tmp/local)"
+  for n in 7 8 9; do at $n 10.2.0.1:30080 10.96.0.10:80; done >/tmp/local
+  check_equal "who came by Local first stays there by all" 3 "$(grep -cx pod1=2 /tmp/local)"
+  check_equal "pods are as by the cluster's address" 1 \
+    "$(for to in 10.2.0.1:30080 10.96.0.10:80 192.0.2.10:80; do split pod2 $to --count 3; done | sort -u | wc -l)"
+
+  # A server that leaves is forgotten at every address; another time-out counts from the next connection.
+  web "10.1.0.12" "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 2}}"
+  check "one memory: a server leaves" within "$soon" output_of "$(declare -f split hit); split client 10.2.0.1:30080 --source 10.2.0.7 --count 2" pod2=2
+  check_equal "nobody is sent to it" "pod2=2 pod2=2 pod2=2" "$(for n in 3 4 5; do at $n 192.0.2.10:80 10.96.0.10:80; done | paste -sd' ')"
+  check_equal "nothing leads to it" 0 "$(for of in '' local-; do nft_map "${of}affinity-4"; done | grep -c 10.1.0.11)"
+  check "a shorter time-out counts" within 10 bash -c "$(declare -f nft_map); ! nft_map affinity-4 | grep -q '\"10.2.0.[3457]\"'"
+}
 
 for dataplane in ipvs nftables; do
   config
@@ -178,6 +215,7 @@ RULES
   for to in 10.2.0.1:30080 192.0.2.10:80 10.96.0.10:80; do
     check "$dataplane: affinity at $to" within "$soon" bash -c "$(declare -f split hit); split client $to --count 6 | grep -xE 'pod[12]=6'"
   done
+  [ "$dataplane" = ipvs ] || one_memory
 
   # Ping.
   check "$dataplane: a cluster address answers ping" ping_of client 10.96.0.10

@@ -15,6 +15,8 @@ use crate::model::{Model, Service, ServicePort};
 use crate::net::{Family, Port, Protocol};
 use crate::state::{Element, KernelState, VirtualKey};
 
+use fronts::Taken;
+
 pub use fronts::{Front, Way, fronts};
 pub use here::{Here, WaysOut};
 
@@ -49,6 +51,14 @@ struct OfPort<'a> {
     port: &'a ServicePort,
     decision: &'a Decision,
     candidates: Vec<Candidate<'a>>,
+}
+
+/// One of its fronts.
+struct At<'a> {
+    front: &'a Front,
+    taken: &'a Taken<'a>,
+    /// The first front of the family, by whose name clients of all of them are remembered.
+    home: VirtualKey,
 }
 
 impl OfPort<'_> {
@@ -94,12 +104,16 @@ pub fn compile(
         let candidates = candidates(model, service, port);
         let of = OfPort { model, here, service, port, decision, candidates };
         let [v4, v6] = by_family(model, &of.candidates);
+        let mut homes = BTreeMap::new();
         for front in of.fronts() {
-            let eligible = if front.key.address.is_ipv4() { &v4 } else { &v6 };
+            let family = Family::of(front.key.address);
+            let home = *homes.entry(family).or_insert(front.key);
+            let eligible = if family == Family::V4 { &v4 } else { &v6 };
             let taken = front.taken(service, eligible);
+            let at = At { front: &front, taken: &taken, home };
             match decision.dataplane.value {
-                Dataplane::Ipvs => ipvs::compile(&of, &front, &taken, &mut wanted),
-                Dataplane::Nftables => nftables::compile(&of, &front, &taken, &mut wanted),
+                Dataplane::Ipvs => ipvs::compile(&of, &at, &mut wanted),
+                Dataplane::Nftables => nftables::compile(&of, &at, &mut wanted),
             }
             let used = taken.all();
             wanted.state.elements.extend(of.hairpins(&used));

@@ -75,7 +75,7 @@ fn diff_nat(key: VirtualKey, from: Nat, want: &Nat, on_ipvs: bool, steps: &mut V
     let mut to = want.clone().like(&from);
     if moves {
         to.main.clone_from(&from.main);
-        (to.offload, to.memory) = (from.offload, from.memory);
+        (to.offload, to.memory, to.home) = (from.offload, from.memory, from.home);
     }
     let stays = want.clone().like(&to);
     if from != to {

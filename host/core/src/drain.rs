@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Scheduler;
 use crate::kernel::Server;
+use crate::leaving::Leaving;
 use crate::state::{Element, KernelState, Key, Nat, Virtual, VirtualKey, Weight};
 
 /// The lowest address that a server can have: the start of a range.
-const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+pub(crate) const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Servers that end, each since when (milliseconds since 1970).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Drains {
     /// Servers that aren't leaving: their service moved to nftables, and they are waited for however
     /// long it takes.
     patient: BTreeSet<Server>,
+    /// Those of service ports on nftables.
+    pub leaving: Leaving,
 }
 
 /// One ending server, as it is kept over a restart.
@@ -42,7 +45,7 @@ impl Drains {
     #[must_use]
     pub fn new(limit: u64, saved: &[Saved]) -> Self {
         let since = saved.iter().map(|it| ((it.key, it.to), it.since)).collect();
-        Self { limit, since, ..Self::default() }
+        Self { limit, since, leaving: Leaving::new(limit, &[]), ..Self::default() }
     }
 
     /// From now on they end at the latest after so many milliseconds, those that end already too.
@@ -63,6 +66,12 @@ impl Drains {
     #[must_use]
     pub fn servers(&self) -> BTreeSet<Server> {
         self.since.keys().copied().collect()
+    }
+
+    /// Whether any server is waited for, on either dataplane.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        !self.since.is_empty() || self.leaving.any()
     }
 
     /// Whether a server is ending.

@@ -52,6 +52,7 @@ impl World {
         let plan = self.ledger.plan(keys, &mut self.drains, now);
         let outcomes = self.kernel.apply(&plan);
         assert_eq!(self.ledger.settle(&plan, &outcomes), []);
+        self.drains.leaving.settle(&plan, &outcomes);
         plan.operations()
             .iter()
             .map(|it| it.to_string().replace(&format!("{} ", self.key), ""))
@@ -276,7 +277,7 @@ fn on_nftables(world: &mut World, endpoints: &[&str], now: u64) -> Vec<String> {
     let slots: Vec<_> = endpoints.iter().map(|to| Some(at(to))).collect();
     let count = NonZeroU32::new(u32::try_from(slots.len()).unwrap()).unwrap();
     let (family, pick) = (Family::V4, Pick::Random);
-    let class = Class { family, pick, slots: count, sticky: false, inside: false };
+    let class = Class { family, pick, slots: count, sticky: None, inside: false };
     let main = Leg { class: Some(class), slots };
     let nat = Nat { main, ..Nat::default() };
     let chains = nat.chains().collect();
@@ -303,7 +304,8 @@ fn connections_of_a_service_that_moved_to_nftables_run_on_as_long_as_they_like()
     );
     assert_eq!(world.look(LIMIT * 9), [""; 0], "the servers aren't leaving");
     assert_eq!(on_nftables(&mut world, &[A], LIMIT * 9), [""; 0], "now one does");
-    assert_eq!(world.look(LIMIT * 10), [format!("remove destination -> {B}")], "and is late");
+    let late = [format!("remove destination -> {B}"), format!("end connections to {B}")];
+    assert_eq!(world.look(LIMIT * 10), late, "and is late, on either dataplane");
     world.open(A, 0);
     let last = ["remove local 10.96.0.1", "remove virtual tcp 10.96.0.1:80"];
     assert_eq!(world.look(LIMIT * 10)[..2], last, "the last is idle");

@@ -15,8 +15,8 @@ use crate::model::{
 };
 use crate::net::{Family, ObjectName, Port, Protocol};
 use crate::state::{
-    Balance, Base, Class, Element, KernelState, Leg, Memory, Nat, OffloadClass, Pick, Virtual,
-    VirtualKey, Weight,
+    Balance, Base, Class, Element, KernelState, Leg, Memory, Nat, OffloadClass, Pick, Scope,
+    Virtual, VirtualKey, Weight,
 };
 
 /// The node that tests run on; its zone is `z1` where it has one.
@@ -216,11 +216,12 @@ pub(crate) fn any_nat(key: VirtualKey) -> impl Strategy<Value = Nat> {
     (pick, slots, seconds, offload).prop_map(move |(pick, slots, seconds, offload)| {
         let family = Family::of(key.address);
         let count = u32::try_from(slots.len()).ok().and_then(NonZeroU32::new).unwrap();
-        let sticky = seconds.is_some();
+        let sticky = seconds.map(|_| Scope::Cluster);
         let class = Some(Class { family, pick, slots: count, sticky, inside: false });
         let memory = seconds.map(|seconds| Memory { family, seconds });
         let main = Leg { class, slots: slots.into_iter().map(Some).collect() };
-        Nat { main, offload, memory, ..Nat::default() }
+        let home = memory.map(|_| key);
+        Nat { main, offload, memory, home, ..Nat::default() }
     })
 }
 
@@ -246,7 +247,10 @@ pub(crate) fn any_state() -> impl Strategy<Value = KernelState> {
         any_key().prop_map(Element::Service),
         any_key().prop_map(|key| Element::Vip(key.address)),
         any_key().prop_map(|key| Element::Hairpin(key.address)),
-        any_key().prop_map(|key| Element::Member(key, SocketAddr::new(key.address, 1))),
+        (any_key(), any::<bool>()).prop_map(|(key, local)| {
+            let scope = if local { Scope::Local } else { Scope::Cluster };
+            Element::Member(key, scope, SocketAddr::new(key.address, 1))
+        }),
     ];
     let base = any::<bool>().prop_map(|masquerade_all| Base { masquerade_all, ..Base::default() });
     let table = proptest::option::of((base, btree_set(element, 0..6), any_nats()));

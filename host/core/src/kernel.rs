@@ -129,6 +129,9 @@ pub trait Kernel {
     fn connections(&mut self, of: &BTreeSet<Server>)
     -> Result<BTreeMap<Server, u64>, ObserveError>;
 
+    /// Connections of these servers that nftables has translated; nothing for those with none.
+    fn translated(&mut self, of: &BTreeSet<Server>) -> Result<BTreeMap<Server, u64>, ObserveError>;
+
     /// How many flows of each of these service ports are offloaded; nothing for those with none.
     fn offloaded(
         &mut self,

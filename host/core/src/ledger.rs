@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use crate::diff::diff;
 use crate::drain::Drains;
 use crate::interfaces::{IfName, Interfaces, Selection};
-use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, run};
+use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, Server, run};
 use crate::net::ObjectName;
 use crate::offload::Surface;
 use crate::plan::{Operation, Plan};
@@ -28,6 +28,7 @@ struct Claim {
     rank: Arc<Rank>,
     objects: Objects,
     keeps: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+    shareless: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
 }
 
 /// Who wants an object, the first first. Mostly one.
@@ -40,6 +41,21 @@ pub struct Wanted {
     pub state: KernelState,
     /// For service ports whose flows have no end of their own, the endpoints that may keep theirs.
     pub keeps: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+    /// Of service ports on nftables, the endpoints without a share of new connections: they may keep
+    /// those that they have.
+    pub shareless: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
+}
+
+impl Claim {
+    /// Whether a server is one of a service port's, with a share or without, on either dataplane.
+    fn takes(&self, (key, to): &Server) -> bool {
+        let on_ipvs = self.objects.virtual_service(key);
+        let on_ipvs = on_ipvs.is_some_and(|it| it.destinations.contains_key(to));
+        let on_nftables =
+            || self.objects.nat(key).is_some_and(|it| it.endpoints().any(|it| it == *to));
+        let shareless = || self.shareless.get(key).is_some_and(|it| it.contains(to));
+        on_ipvs || on_nftables() || shareless()
+    }
 }
 
 impl From<KernelState> for Wanted {
@@ -154,7 +170,7 @@ impl Ledger {
         if !wanted.state.is_empty() {
             self.note_stray(&kept, &wanted);
             let rank = Arc::new(Rank::of(service, created));
-            let Wanted { state, keeps } = wanted;
+            let Wanted { state, keeps, shareless } = wanted;
             let objects = Objects::from(state);
             for key in objects.keys() {
                 let holders = self.holders.entry(key).or_default();
@@ -162,7 +178,7 @@ impl Ledger {
                 holders.insert(place, Arc::clone(&rank));
                 touched.insert(key);
             }
-            self.claims.insert(service.clone(), Claim { rank, objects, keeps });
+            self.claims.insert(service.clone(), Claim { rank, objects, keeps, shareless });
         }
         let rivals = self.rivals(service, &touched);
         touched.extend(rivals);
@@ -261,19 +277,35 @@ impl Ledger {
                     }
                 }
                 key => {
-                    let first = self.first(key);
-                    first.into_iter().for_each(|claim| claim.objects.copy(*key, &mut desired));
+                    let Some(claim) = self.first(key) else { continue };
+                    claim.objects.copy(*key, &mut desired);
+                    if let Key::Virtual(key) = key
+                        && let Some(nat) = desired.nats.get_mut(key)
+                    {
+                        self.leave_others_memory(nat, claim);
+                    }
                 }
             }
         }
         desired
     }
 
+    /// Where another service has the name that clients would be remembered by, they would be sent to
+    /// that one's endpoints.
+    fn leave_others_memory(&self, nat: &mut Nat, claim: &Claim) {
+        let has = |home: &VirtualKey| {
+            self.first(&Key::Virtual(*home)).is_some_and(|first| first.rank == claim.rank)
+        };
+        if nat.home.is_some_and(|home| !has(&home)) {
+            (nat.home, nat.memory) = (None, None);
+        }
+    }
+
     /// The claim that an object follows. What stands beside a service port follows the port's: the
     /// register isn't to name what an older service has on nftables.
     fn first(&self, key: &Key) -> Option<&Claim> {
         let of = match key {
-            Key::Element(Element::Service(of) | Element::Member(of, _)) => &Key::Virtual(*of),
+            Key::Element(Element::Service(of) | Element::Member(of, ..)) => &Key::Virtual(*of),
             key => key,
         };
         let first = self.holders.get(of).and_then(|holders| holders.first());
@@ -300,9 +332,14 @@ impl Ledger {
         let mut desired = self.desired(&keys);
         self.leave_foreign(&mut desired);
         drains.hold(&keys, &known, &mut desired, now);
+        let takes = |server: &Server| {
+            self.first(&Key::Virtual(server.0)).is_some_and(|claim| claim.takes(server))
+        };
+        drains.leaving.note(&keys, &known, &desired, takes, now);
         let mut steps = diff(&known, &desired);
         steps.extend(self.renewal(&steps));
         steps.extend(self.flows_to_end(&keys, &desired, &steps));
+        steps.extend(drains.leaving.ends(&keys, now));
         steps
     }
 
@@ -393,7 +430,7 @@ impl Ledger {
         // Translated before it gets there, nothing would reach theirs.
         desired.nats.retain(|key, _| !self.foreign.contains(key));
         desired.elements.retain(|element| match element {
-            Element::Service(key) | Element::Member(key, _) => !self.foreign.contains(key),
+            Element::Service(key) | Element::Member(key, ..) => !self.foreign.contains(key),
             // It refuses every port that isn't in our register, theirs too.
             Element::Vip(address) => {
                 self.foreign.range(VirtualKey::all_at(*address)).next().is_none()

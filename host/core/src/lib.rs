@@ -17,6 +17,7 @@ mod fixtures;
 pub mod health_checks;
 pub mod interfaces;
 pub mod kernel;
+pub mod leaving;
 pub mod ledger;
 pub mod model;
 pub mod net;

@@ -100,6 +100,14 @@ pub enum Operation {
         /// Only those that nftables translated: IPVS sees to its own.
         translated: bool,
     },
+    /// Forget the connections of a service port that nftables translated to these endpoints, which have
+    /// left long ago: their next packet is somebody else's, who resets them.
+    EndConnections {
+        /// The service port.
+        key: VirtualKey,
+        /// The endpoints.
+        to: BTreeSet<SocketAddr>,
+    },
 }
 
 impl Operation {
@@ -115,6 +123,8 @@ impl Operation {
             Self::SetFlowtable { .. } | Self::SetInterfaces { .. } => Stage::Interfaces,
             Self::AddChain(_) => Stage::AddChains,
             Self::AddElement(_) | Self::SetNat { .. } => Stage::AddElements,
+            // An endpoint that goes is forgotten in the batch that takes it out of its slots.
+            Self::RemoveElement(Element::Member(..)) => Stage::AddElements,
             Self::RenewFlowtable { .. } => Stage::RenewFlowtable,
             Self::AddVirtual(..) | Self::SetVirtual(..) => Stage::Virtuals,
             Self::AddDestination(..) | Self::SetDestination(..) => Stage::Destinations,
@@ -125,7 +135,7 @@ impl Operation {
             Self::RemoveElement(_) | Self::RemoveNat { .. } => Stage::RemoveElements,
             Self::RemoveChain(_) => Stage::RemoveChains,
             Self::RemoveInterfaces(_) | Self::RemoveFlowtable => Stage::RemoveInterfaces,
-            Self::EndFlows { .. } => Stage::EndFlows,
+            Self::EndFlows { .. } | Self::EndConnections { .. } => Stage::EndFlows,
         }
     }
 
@@ -146,6 +156,7 @@ impl Operation {
             Self::SetNat { key, .. }
             | Self::RemoveNat { key, .. }
             | Self::EndFlows { key, .. }
+            | Self::EndConnections { key, .. }
             | Self::AddVirtual(key, _)
             | Self::SetVirtual(key, _)
             | Self::AddDestination(key, ..)
@@ -195,6 +206,7 @@ impl Operation {
             Self::RemoveInterfaces(_) => "remove_interfaces",
             Self::RemoveFlowtable => "remove_flowtable",
             Self::EndFlows { .. } => "end_flows",
+            Self::EndConnections { .. } => "end_connections",
         }
     }
 }
@@ -240,6 +252,10 @@ impl fmt::Display for Operation {
                 let which = if *translated { "translated flows" } else { "flows" };
                 write!(f, "end {which} {key} but to")?;
                 keep.iter().try_for_each(|to| write!(f, " {to}"))
+            }
+            Self::EndConnections { key, to } => {
+                write!(f, "end connections {key} to")?;
+                to.iter().try_for_each(|to| write!(f, " {to}"))
             }
         }
     }
@@ -289,7 +305,7 @@ pub enum Stage {
     RenewFlowtable,
     /// What chains named goes after them.
     RemoveInterfaces,
-    /// Flows are balanced anew by what holds now.
+    /// Flows are balanced anew by what holds now; connections of servers that left are ended.
     EndFlows,
     /// The table goes last.
     RemoveBase,

@@ -20,7 +20,9 @@ use crate::interfaces::{Digest, IfName};
 use crate::net::{Family, Port, Protocol};
 
 pub use base::{Base, Echo, Pods};
-pub use nat::{Chain, Class, Closed, Leg, Masquerade, Memory, Nat, OffloadClass, Pick, Slots};
+pub use nat::{
+    Chain, Class, Closed, Leg, Masquerade, Memory, Nat, OffloadClass, Pick, Scope, Slots,
+};
 pub use objects::Objects;
 
 /// What IPVS calls a virtual service by: `struct ip_vs_service_user` in `linux/ip_vs.h`.
@@ -106,8 +108,10 @@ pub enum Element {
     Vip(IpAddr),
     /// An endpoint on this node, which may be balanced to itself.
     Hairpin(IpAddr),
-    /// An endpoint to which an affinity of a service port on nftables may lead.
-    Member(VirtualKey, SocketAddr),
+    /// An endpoint of this scope to which the affinity of a service port on nftables may lead, by the name
+    /// that its memory knows it by ([`Nat::home`]). What the first look finds remembered
+    /// beyond these is such an element, too: it is forgotten with it.
+    Member(VirtualKey, Scope, SocketAddr),
     /// An address that isn't weir's to serve and is in use all the same.
     Allocated(IpAddr),
 }
@@ -117,7 +121,7 @@ impl Element {
     #[must_use]
     pub fn family(&self) -> Family {
         Family::of(match self {
-            Self::Service(key) | Self::Member(key, _) => key.address,
+            Self::Service(key) | Self::Member(key, ..) => key.address,
             Self::Vip(address) | Self::Hairpin(address) | Self::Allocated(address) => *address,
         })
     }
@@ -129,7 +133,8 @@ impl fmt::Display for Element {
             Self::Service(key) => write!(f, "services {key}"),
             Self::Vip(address) => write!(f, "vips {address}"),
             Self::Hairpin(address) => write!(f, "hairpin {address}"),
-            Self::Member(key, to) => write!(f, "members {key} -> {to}"),
+            Self::Member(key, Scope::Cluster, to) => write!(f, "members {key} -> {to}"),
+            Self::Member(key, Scope::Local, to) => write!(f, "local members {key} -> {to}"),
             Self::Allocated(address) => write!(f, "allocated {address}"),
         }
     }

@@ -53,6 +53,12 @@ impl From<BTreeMap<String, String>> for Tags {
     }
 }
 
+impl FromIterator<(String, String)> for Tags {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(given: I) -> Self {
+        BTreeMap::from_iter(given).into()
+    }
+}
+
 impl<const N: usize> From<[(String, String); N]> for Tags {
     fn from(given: [(String, String); N]) -> Self {
         BTreeMap::from(given).into()

@@ -160,12 +160,34 @@ impl Rule {
         map: &Name,
         port: bool,
     ) -> Self {
+        self.load(fields).map_at(0, map, 0).nat_loaded(kind, family, port)
+    }
+
+    fn nat_loaded(self, kind: NatKind, family: Family, port: bool) -> Self {
         let addr = Reg::FIRST;
         let port = if port { Reg::new(addr_slots(family)) } else { None };
-        let nat = Nat { kind, family, addr, port, flags: NatFlags::default() };
-        self.load(fields)
-            .expr(Expr::MapLookup { key: Reg::FIRST, map: map.clone(), to: addr })
-            .expr(Expr::Nat(nat))
+        self.expr(Expr::Nat(Nat { kind, family, addr, port, flags: NatFlags::default() }))
+    }
+
+    /// What `map` holds for what was loaded `key` places after the first register, into the registers
+    /// `to` places after the first and on; the rule ends here if nothing.
+    #[must_use]
+    pub fn map_at(self, key: u8, map: &Name, to: u8) -> Self {
+        self.at(key, |rule, key| {
+            rule.at(to, |rule, to| rule.expr(Expr::MapLookup { key, map: map.clone(), to }))
+        })
+    }
+
+    /// The rule ends here unless what was loaded `key` places after the first register is in `set`.
+    #[must_use]
+    pub fn in_set_at(self, key: u8, set: &Name) -> Self {
+        self.at(key, |rule, key| rule.expr(Expr::Lookup { key, set: set.clone(), invert: false }))
+    }
+
+    /// `dnat` to the address, or the address and the port, that is loaded from the first register on.
+    #[must_use]
+    pub fn dnat_loaded(self, family: Family, port: bool) -> Self {
+        self.nat_loaded(NatKind::Dnat, family, port)
     }
 
     /// `masquerade`, or `masquerade fully-random`.
@@ -249,11 +271,20 @@ impl Rule {
     pub fn load_at(mut self, fields: &[Field], slot: u8) -> Self {
         match Reg::new(slot).and_then(|first| field_load_all(fields, first)) {
             Some((exprs, _)) => self.exprs.extend(exprs),
-            None => {
-                self.exprs.push(Expr::Other { name: "too many fields for the registers".into() });
-            }
+            None => return self.beyond(),
         }
         self
+    }
+
+    fn at(self, slot: u8, then: impl FnOnce(Self, Reg) -> Self) -> Self {
+        match Reg::new(slot) {
+            Some(reg) => then(self, reg),
+            None => self.beyond(),
+        }
+    }
+
+    fn beyond(self) -> Self {
+        self.expr(Expr::Other { name: "too many fields for the registers".into() })
     }
 }
 

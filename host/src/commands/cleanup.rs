@@ -81,7 +81,7 @@ fn note(plan: &Plan, outcomes: &[Outcome], remained: &mut BTreeSet<String>) {
 
 /// What was kept for the next start has no meaning any more.
 fn forget(folder: &std::path::Path) {
-    for name in ["drains.json", "first-seen.json", "own-addresses.json"] {
+    for name in ["drains.json", "leaving.json", "first-seen.json", "own-addresses.json"] {
         // A file that isn't there is as good as removed.
         drop(std::fs::remove_file(folder.join(name)));
     }

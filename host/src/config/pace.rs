@@ -53,10 +53,12 @@ impl Sync {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Drain {
-    /// How long a leaving TCP server keeps its connections at weight 0 before it is removed with
-    /// them; `0s` removes it at once.
+    /// How long connections of a TCP or SCTP server run on once it has left: on IPVS it is there
+    /// with weight 0 for as long, on nftables connection tracking has them. Then they end, and so they
+    /// do at once with `0s`.
     pub limit: Period,
-    /// How often draining servers are looked at, to remove those that are idle. More than `0s`.
+    /// How often servers that left are looked at, to be done with those that are idle; less often
+    /// where one look takes more than a hundredth of it. More than `0s`.
     pub interval: Period,
 }
 

@@ -6,6 +6,9 @@ use crate::kernel::words;
 
 use super::{ALIVE_EVERY, Drive, Machine, Reloads, millis};
 
+/// Ending servers are looked at in one part of so many of the time, at most.
+const LOOK_SHARE: u32 = 100;
+
 impl<K: Machine, P: Reloads> Drive<K, P> {
     /// Looks at everything of ours. The error is in the log already.
     pub(super) fn look(&mut self) -> Result<(), String> {
@@ -71,9 +74,12 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     pub(super) fn check_drains(&mut self) {
-        self.next_drains = Instant::now() + self.config.drain.interval.get();
+        let started = Instant::now();
         if let Err(error) = self.all.check_drains(millis()) {
             tracing::warn!(error = words(&error), "can't ask how busy ending servers are");
         }
+        // Connection tracking is looked at whole: with millions of flows not as often as that.
+        let rest = started.elapsed() * LOOK_SHARE;
+        self.next_drains = Instant::now() + self.config.drain.interval.get().max(rest);
     }
 }

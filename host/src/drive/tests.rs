@@ -69,6 +69,10 @@ impl Kernel for Node {
         self.kernel.connections(of)
     }
 
+    fn translated(&mut self, of: &BTreeSet<Server>) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        self.kernel.translated(of)
+    }
+
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
         self.kernel.traffic(of)
     }

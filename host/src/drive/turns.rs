@@ -210,7 +210,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     fn save_drains(&mut self) {
-        let ending = self.all.drains().servers();
+        let ending = (self.all.drains().servers(), self.all.drains().leaving.saved());
         if ending != self.ending {
             warn_unkept(self.keep.save_drains(self.all.drains()));
             self.ending = ending;

@@ -2,13 +2,14 @@
 //!
 //! The kernel writes these elements, and they run out by themselves: each may be gone at any moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_core::net::Family;
 use weir_core::plan::Operation;
-use weir_core::state::{Nat, VirtualKey};
-use weir_nft::{Element, Nftables, ObserveError, Set};
+use weir_core::state::{Element as Wanted, Scope, VirtualKey};
+use weir_nft::{Element, Nftables, ObserveError, Set, TableState};
 
 use super::table::{Sets, table};
 
@@ -29,50 +30,56 @@ pub(super) fn stale(
     sets: &Sets,
     operations: &[Operation],
 ) -> Result<Vec<Stale>, ObserveError> {
-    let lose = operations.iter().enumerate();
-    let lose = lose.filter_map(|(index, operation)| {
-        let (key, left) = loss(operation)?;
-        Some((key, (index, left)))
-    });
-    let lose: BTreeMap<VirtualKey, (usize, &Nat)> = lose.collect();
+    let gone = operations.iter().enumerate();
+    let gone: BTreeMap<(VirtualKey, Scope, SocketAddr), usize> =
+        gone.filter_map(|(index, operation)| Some((leaves(operation)?, index))).collect();
     let mut all = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        if !lose.keys().any(|key| Family::of(key.address) == family) {
+    for (family, scope) in
+        [Family::V4, Family::V6].into_iter().flat_map(|it| Scope::ALL.map(|of| (it, of)))
+    {
+        let concerned = |(home, of, _): &(VirtualKey, Scope, _)| {
+            Family::of(home.address) == family && *of == scope
+        };
+        if !gone.keys().any(concerned) {
             continue;
         }
-        let of = sets.of(family);
-        for element in nft.elements(&table(), &of.affinity)?.unwrap_or_default() {
-            let Some((key, to)) = of.remembered_of(&element) else { continue };
-            let Some((index, nat)) = lose.get(&key) else { continue };
-            if !nat.endpoints().any(|it| it == to) {
+        let (of, set) = (sets.of(family), sets.of(family).affinity_of(scope));
+        for element in nft.elements(&table(), set)?.unwrap_or_default() {
+            let Some((home, to)) = of.remembered_of(&element) else { continue };
+            if let Some(index) = gone.get(&(home, scope, to)) {
                 let element = Element::new(element.key);
-                all.push(Stale { of: *index, set: Arc::clone(&of.affinity), element });
+                all.push(Stale { of: *index, set: Arc::clone(set), element });
             }
         }
     }
     Ok(all)
 }
 
+/// Puts what is remembered of clients into what a look found, which leaves out what rules write.
+pub(super) fn look(
+    nft: &mut dyn Nftables,
+    sets: &Sets,
+    found: &mut TableState,
+) -> Result<(), ObserveError> {
+    for (of, scope) in sets.both().into_iter().flat_map(|of| Scope::ALL.map(|scope| (of, scope))) {
+        let set = of.affinity_of(scope);
+        // One of an earlier version's table may lack it.
+        if let Some(there) = found.sets.get_mut(&set.name) {
+            there.elements = nft.elements(&table(), set)?.unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
 /// Whether an operation may make anything stale.
 pub(super) fn concerns(operation: &Operation) -> bool {
-    loss(operation).is_some()
+    leaves(operation).is_some()
 }
 
-/// The service port of which an operation may make something stale, and what is left of it.
-fn loss(operation: &Operation) -> Option<(VirtualKey, &Nat)> {
-    let (Operation::SetNat { key, from, to } | Operation::RemoveNat { key, from, to }) = operation
-    else {
-        return None;
-    };
-    loses(from, to).then_some((*key, to))
-}
-
-/// Whether something may be remembered that no longer holds. Of a service port that is new to
-/// nftables, something may be left from before.
-fn loses(from: &Nat, to: &Nat) -> bool {
-    let remembers = from.memory.is_some() || to.memory.is_some();
-    let (before, after): (BTreeSet<_>, BTreeSet<_>) =
-        (from.endpoints().collect(), to.endpoints().collect());
-    let anew = before.is_empty() || from.memory.is_none() || to.memory.is_none();
-    remembers && (anew || !before.is_subset(&after))
+/// The endpoint that clients of a home are no longer to be sent to.
+fn leaves(operation: &Operation) -> Option<(VirtualKey, Scope, SocketAddr)> {
+    match operation {
+        Operation::RemoveElement(Wanted::Member(home, scope, to)) => Some((*home, *scope, *to)),
+        _ => None,
+    }
 }

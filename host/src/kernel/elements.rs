@@ -349,6 +349,9 @@ fn nat(sets: &Sets, key: VirtualKey, of: &Nat, other: &Nat, when: When) -> Vec<E
     if let Some(memory) = of.memory.filter(|_| of.memory != other.memory) {
         push(&family.sticky, family.sticky(key, memory));
     }
+    if let Some(home) = of.home.filter(|_| of.home != other.home) {
+        push(&family.homes, family.home(key, home));
+    }
     if let Some(whose) = of.masquerade.filter(|_| of.masquerade != other.masquerade) {
         push(&family.external, family.external(key, whose));
     }

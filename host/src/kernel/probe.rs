@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use weir_core::decision::Scheduler;
 use weir_core::net::{Family, Port, Protocol};
-use weir_core::state::{Base, Chain, Class, Memory, OffloadClass, Pick, VirtualKey};
+use weir_core::state::{Base, Chain, Class, Memory, OffloadClass, Pick, Scope, VirtualKey};
 use weir_nft::{Batch, Name, Nftables, Table};
 
 use super::table::{Sets, flowtable};
@@ -37,8 +37,8 @@ pub(super) fn probe(nft: &mut dyn Nftables) -> Found {
         port: Port(std::num::NonZeroU16::MIN),
     };
     let family = Family::V4;
-    let balance =
-        |pick| Chain::Balance(Class { family, pick, slots: two, sticky: true, inside: false });
+    let sticky = Some(Scope::Cluster);
+    let balance = |pick| Chain::Balance(Class { family, pick, slots: two, sticky, inside: false });
     let mut can = |found: &mut Found, what: &str, chain: Chain| {
         let tried = attempt(nft, &sets, &chain);
         if let Err(why) = &tried {

@@ -63,15 +63,29 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Asks how busy the ending servers are, and plans those that are done.
     ///
     /// # Errors
-    /// The kernel could not be asked; nothing changed.
-    pub fn check_drains(&mut self, now: u64) -> Result<usize, ObserveError> {
+    /// The kernel could not be asked about some; nothing changed for these.
+    pub fn check_drains(&mut self, now: u64) -> Result<(), ObserveError> {
+        let on_ipvs = self.check_destinations(now);
+        self.check_leaving(now).and(on_ipvs)
+    }
+
+    fn check_destinations(&mut self, now: u64) -> Result<(), ObserveError> {
         let ending = self.drains.servers();
-        if ending.is_empty() {
-            return Ok(0);
+        if !ending.is_empty() {
+            let connections = self.kernel.connections(&ending)?;
+            let keys = self.drains.look(&connections, now);
+            self.keys.extend(keys);
         }
-        let connections = self.kernel.connections(&ending)?;
-        let keys = self.drains.look(&connections, now);
-        self.keys.extend(keys);
-        Ok(ending.len())
+        Ok(())
+    }
+
+    fn check_leaving(&mut self, now: u64) -> Result<(), ObserveError> {
+        let left = self.drains.leaving.servers();
+        if !left.is_empty() {
+            let connections = self.kernel.translated(&left)?;
+            let keys = self.drains.leaving.look(&connections, now);
+            self.keys.extend(keys);
+        }
+        Ok(())
     }
 }

@@ -386,6 +386,13 @@ impl Kernel for Blind {
         if self.blind { Err(unseen()) } else { self.kernel.offloaded(of) }
     }
 
+    fn translated(
+        &mut self,
+        of: &BTreeSet<weir_core::kernel::Server>,
+    ) -> Result<BTreeMap<weir_core::kernel::Server, u64>, ObserveError> {
+        self.kernel.translated(of)
+    }
+
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
         if self.blind { Err(unseen()) } else { self.kernel.traffic(of) }
     }

@@ -34,6 +34,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let plan = self.ledger.plan(&keys, &mut self.drains, now);
         let outcomes = self.kernel.apply(&plan);
         let refused = self.ledger.settle(&plan, &outcomes);
+        self.drains.leaving.settle(&plan, &outcomes);
         self.retries.settle(&keys, &plan, &outcomes, now);
         self.learn(&refused);
         let conflicts = self.ledger.conflicts(&keys);

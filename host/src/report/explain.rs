@@ -10,7 +10,7 @@ use weir_core::compile::PortKey;
 use weir_core::decision::Decision;
 use weir_core::eligible::{Candidate, candidates};
 use weir_core::kernel::Kernel;
-use weir_core::model::Service;
+use weir_core::model::{Service, Tags};
 use weir_core::net::ObjectName;
 use weir_core::wish::{NODE_PORT_INTERFACES, Refusal};
 use weir_policy_host::{Answers, plain};
@@ -150,11 +150,12 @@ fn annotations<K: Kernel, P: Policies>(
 ) -> Vec<Annotation> {
     let namespace = all.model.namespace(&service.name.namespace).map(|it| &it.annotations);
     let prefix = format!("{GROUP}/");
-    let both = service.annotations.keys().chain(namespace.into_iter().flat_map(|it| it.keys()));
-    let names: BTreeSet<&String> = both.filter(|name| name.starts_with(&prefix)).collect();
-    let one = |name: &&String| {
-        let own = service.annotations.get(*name);
-        let around = namespace.and_then(|it| it.get(*name));
+    let both = service.annotations.iter().chain(namespace.into_iter().flat_map(Tags::iter));
+    let names = both.map(|(name, _)| name).filter(|name| name.starts_with(&prefix));
+    let names: BTreeSet<&str> = names.collect();
+    let one = |name: &&str| {
+        let own = service.annotations.get(name);
+        let around = namespace.and_then(|it| it.get(name));
         Some(Annotation {
             name: plain(name),
             value: plain(own.or(around)?),

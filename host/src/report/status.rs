@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use weir_core::compile::Front;
+use weir_core::drain::Drains;
 use weir_core::kernel::{Kernel, Traffic};
 use weir_core::model::Service;
 use weir_core::state::{KernelState, Nat};
@@ -50,7 +51,7 @@ pub struct Status {
     pub health_checks: Vec<HealthCheck>,
     /// Policies in the chain's order.
     pub policies: Vec<Policy>,
-    /// Destinations that end.
+    /// Servers that left and still have connections, on either dataplane.
     pub draining: Vec<String>,
     /// What the kernel refused last, and is tried again.
     pub refused: Vec<String>,
@@ -216,12 +217,19 @@ pub fn of<K: Kernel, P: Policies>(all: &Reconciler<K, P>, policies: &[PolicyStat
         services: all.model.services().flat_map(|service| ports(all, service)).collect(),
         offload: offload::of(all),
         policies: policies.iter().map(policy).collect(),
-        draining: all.drains().servers().iter().map(|(key, to)| format!("{key} -> {to}")).collect(),
+        draining: draining(all.drains()),
         refused: all.refused().map(|(key, refusal)| format!("{key}: {refusal}")).collect(),
         foreign: all.ledger().foreign().iter().map(ToString::to_string).collect(),
         drift: all.drift(),
         ..Status::default()
     }
+}
+
+/// Servers that end, on either dataplane.
+fn draining(drains: &Drains) -> Vec<String> {
+    let on_ipvs = drains.servers().into_iter().map(|(key, to)| format!("{key} -> {to}"));
+    let left = drains.leaving.servers().into_iter();
+    on_ipvs.chain(left.map(|(key, to)| format!("{key} -> {to} (nftables)"))).collect()
 }
 
 fn ports<K: Kernel, P: Policies>(all: &Reconciler<K, P>, service: &Service) -> Vec<ServicePort> {

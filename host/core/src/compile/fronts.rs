@@ -13,7 +13,7 @@ use super::Here;
 use crate::eligible::Eligible;
 use crate::model::{Model, Service, ServicePort, TrafficPolicy};
 use crate::net::Family;
-use crate::state::{Closed, Masquerade, VirtualKey};
+use crate::state::{Closed, Masquerade, Scope, VirtualKey};
 
 /// How traffic gets to an address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +72,8 @@ pub fn fronts(model: &Model, here: &Here, service: &Service, port: &ServicePort)
 pub(super) struct Taken<'a> {
     /// Takes everybody, or everybody but those inside.
     pub(super) everybody: &'a [SocketAddr],
+    /// Which endpoints these are. Those that take who is inside are always those of the cluster.
+    pub(super) scope: Scope,
     /// Takes pods and the node itself, where these are taken by others than everybody.
     pub(super) inside: Option<&'a [SocketAddr]>,
     /// Whose source address is rewritten.
@@ -97,10 +99,15 @@ impl Front {
                 let everybody = eligible.under(service.internal_policy);
                 // A cluster address refuses the ports that nobody serves by itself.
                 let closed = lacks(everybody, nobody).filter(|it| *it == Closed::Drop);
-                Taken { everybody, inside: None, masquerade: None, closed }
+                let scope = match service.internal_policy {
+                    TrafficPolicy::Cluster => Scope::Cluster,
+                    TrafficPolicy::Local => Scope::Local,
+                };
+                Taken { everybody, scope, inside: None, masquerade: None, closed }
             }
             (_, TrafficPolicy::Cluster) => Taken {
                 everybody: &eligible.cluster,
+                scope: Scope::Cluster,
                 inside: None,
                 masquerade: Some(Masquerade::All),
                 closed: lacks(&eligible.cluster, Closed::Refuse),
@@ -109,6 +116,7 @@ impl Front {
                 let differs = eligible.cluster != eligible.local && !eligible.cluster.is_empty();
                 Taken {
                     everybody: &eligible.local,
+                    scope: Scope::Local,
                     inside: differs.then_some(eligible.cluster.as_slice()),
                     masquerade: Some(Masquerade::Node),
                     closed: lacks(&eligible.local, nobody),

@@ -1,13 +1,14 @@
 //! A service port that IPVS carries: a virtual service for each front, and what nftables does beside.
 //! Pure.
 
-use super::fronts::{Front, Taken, Way};
-use super::{OfPort, nftables};
+use super::fronts::Way;
+use super::{At, OfPort, nftables};
 use crate::decision::Decision;
 use crate::ledger::Wanted;
 use crate::state::{Balance, Element, Nat, Virtual};
 
-pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted: &mut Wanted) {
+pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
+    let At { front, taken, .. } = at;
     let key = front.key;
     let weighted = taken.everybody.iter().map(|to| (*to, of.decision.weight(*to)));
     let it = Virtual { balance: balance(of.decision), destinations: weighted.collect() };
@@ -18,7 +19,7 @@ pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted:
         wanted.state.locals.insert(key.address);
         wanted.state.elements.insert(Element::Vip(key.address));
     }
-    let beside = Nat { offload: None, ..nftables::beside(of, front, taken, wanted) };
+    let beside = Nat { offload: None, ..nftables::beside(of, at, wanted) };
     if !beside.is_empty() {
         wanted.state.chains.extend(beside.chains());
         wanted.state.nats.insert(key, beside);

@@ -1,17 +1,21 @@
 //! A service port that nftables carries: its slots, its class, and what stands beside. Pure.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use super::OfPort;
-use super::fronts::{Front, Taken, Way};
+use super::fronts::Way;
+use super::{At, OfPort};
 use crate::decision::{Decision, Offload, Scheduler};
 use crate::ledger::Wanted;
 use crate::net::Family;
 use crate::slots::{in_turns, maglev, side_by_side};
-use crate::state::{Class, Element, Leg, Memory, Nat, OffloadClass, Pick, VirtualKey, Weight};
+use crate::state::{
+    Class, Element, Leg, Memory, Nat, OffloadClass, Pick, Scope, VirtualKey, Weight,
+};
 
-pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted: &mut Wanted) {
+pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
+    let At { front, taken, home } = *at;
     let key = front.key;
     if front.way == Way::Cluster {
         wanted.state.elements.insert(Element::Vip(key.address));
@@ -20,12 +24,13 @@ pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted:
             wanted.state.locals.insert(key.address);
         }
     }
-    let main = leg(of.decision, key, taken.everybody, false);
-    let mut nat = beside(of, front, taken, wanted);
-    note_members(key, &main, wanted);
+    let main = leg(of.decision, key, taken.everybody, To { scope: taken.scope, inside: false });
+    let mut nat = beside(of, at, wanted);
+    note_members(home, &main, wanted);
     if main.class.is_some() || nat.inside.class.is_some() {
         nat.offload = offload(of.decision);
         nat.memory = memory(of.decision, key);
+        nat.home = nat.memory.map(|_| home);
     }
     nat.main = main;
     if !nat.is_empty() {
@@ -35,17 +40,21 @@ pub(super) fn compile(of: &OfPort<'_>, front: &Front, taken: &Taken<'_>, wanted:
 }
 
 /// What nftables does with a service port whoever carries it: clients inside, masquerade, refusals.
-pub(super) fn beside(
-    of: &OfPort<'_>,
-    front: &Front,
-    taken: &Taken<'_>,
-    wanted: &mut Wanted,
-) -> Nat {
+pub(super) fn beside(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) -> Nat {
+    let At { front, taken, home } = *at;
+    let without = taken.all().into_iter().filter(|to| of.decision.weight(*to) == Weight(0));
+    let without: BTreeSet<SocketAddr> = without.collect();
+    if !without.is_empty() {
+        wanted.shareless.insert(front.key, without);
+    }
     let inside = taken.inside.filter(|_| of.here.translates);
-    let inside = inside.map(|used| leg(of.decision, front.key, used, true)).unwrap_or_default();
-    note_members(front.key, &inside, wanted);
+    let to = To { scope: Scope::Cluster, inside: true };
+    let inside = inside.map(|used| leg(of.decision, front.key, used, to)).unwrap_or_default();
+    note_members(home, &inside, wanted);
+    let memory = memory(of.decision, front.key).filter(|_| inside.class.is_some());
     Nat {
-        memory: memory(of.decision, front.key).filter(|_| inside.class.is_some()),
+        memory,
+        home: memory.map(|_| home),
         inside,
         masquerade: taken.masquerade,
         closed: taken.closed,
@@ -58,17 +67,24 @@ fn memory(decision: &Decision, key: VirtualKey) -> Option<Memory> {
     decision.affinity.value.map(|seconds| Memory { family: Family::of(key.address), seconds })
 }
 
-fn note_members(key: VirtualKey, leg: &Leg, wanted: &mut Wanted) {
-    if leg.class.is_some_and(|class| class.sticky) {
-        let members = leg.slots.iter().flatten().map(|to| Element::Member(key, *to));
+fn note_members(home: VirtualKey, leg: &Leg, wanted: &mut Wanted) {
+    if let Some(scope) = leg.class.and_then(|class| class.sticky) {
+        let members = leg.slots.iter().flatten().map(|to| Element::Member(home, scope, *to));
         wanted.state.elements.extend(members);
     }
 }
 
+/// Which endpoints a leg leads to, and for whom.
+#[derive(Clone, Copy)]
+struct To {
+    scope: Scope,
+    inside: bool,
+}
+
 /// Empty without an endpoint to pick.
-fn leg(decision: &Decision, key: VirtualKey, used: &[SocketAddr], inside: bool) -> Leg {
+fn leg(decision: &Decision, key: VirtualKey, used: &[SocketAddr], to: To) -> Leg {
     let slots = slots(decision, used);
-    let class = class(decision, key, &slots, inside);
+    let class = class(decision, key, &slots, to);
     Leg { class, slots: slots.into_iter().map(Some).collect() }
 }
 
@@ -89,12 +105,7 @@ fn slots(decision: &Decision, used: &[SocketAddr]) -> Vec<SocketAddr> {
 
 /// `None` without an endpoint to pick. What has no counterpart here (an IPVS scheduler that counts
 /// connections) is by chance.
-fn class(
-    decision: &Decision,
-    key: VirtualKey,
-    slots: &[SocketAddr],
-    inside: bool,
-) -> Option<Class> {
+fn class(decision: &Decision, key: VirtualKey, slots: &[SocketAddr], to: To) -> Option<Class> {
     let slots = NonZeroU32::new(u32::try_from(slots.len()).ok()?)?;
     let pick = match decision.scheduler.value {
         Scheduler::Rr | Scheduler::Wrr => Pick::Turn(key),
@@ -108,8 +119,8 @@ fn class(
         family: Family::of(key.address),
         pick,
         slots,
-        sticky: decision.affinity.value.is_some(),
-        inside,
+        sticky: decision.affinity.value.map(|_| to.scope),
+        inside: to.inside,
     })
 }
 

@@ -22,7 +22,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
             *state = std::mem::take(state).with_table_of(KernelState::default());
             found(was)
         }
-        Operation::EndFlows { .. } => Ok(()),
+        Operation::EndFlows { .. } | Operation::EndConnections { .. } => Ok(()),
         in_table if is_in_table(in_table) && state.base.is_none() => Err(no_such()),
         Operation::AddElement(element) => added(state.elements.insert(*element)),
         Operation::RemoveElement(element) => found(state.elements.remove(element)),
@@ -159,6 +159,8 @@ pub struct FakeKernel {
     pub state: KernelState,
     /// Open connections by server.
     pub open: BTreeMap<Server, u64>,
+    /// Connections that nftables has translated, by server.
+    pub translated: BTreeMap<Server, u64>,
     /// What virtual services have carried; nothing for those that aren't named.
     pub traffic: BTreeMap<VirtualKey, Traffic>,
     /// Flows that are offloaded.
@@ -212,6 +214,11 @@ impl Kernel for FakeKernel {
         Ok(counts.map(|(key, count)| (*key, *count)).collect())
     }
 
+    fn translated(&mut self, of: &BTreeSet<Server>) -> Result<BTreeMap<Server, u64>, ObserveError> {
+        let there = self.translated.iter().filter(|(server, _)| of.contains(server));
+        Ok(there.map(|(server, count)| (*server, *count)).collect())
+    }
+
     fn traffic(&mut self, of: VirtualKey) -> Result<Option<Traffic>, ObserveError> {
         let there = self.state.virtuals.contains_key(&of);
         Ok(there.then(|| self.traffic.get(&of).copied().unwrap_or_default()))
@@ -244,6 +251,9 @@ impl FakeKernel {
             }
             (None, _) => run(&mut self.state, operation),
         };
+        if let (Operation::EndConnections { key, to }, Ok(())) = (operation, &outcome) {
+            self.translated.retain(|(of, server), _| of != key || !to.contains(server));
+        }
         self.ownership.note(operation, &outcome);
         outcome
     }

@@ -87,7 +87,7 @@ fn what_is_not_removed_stays_registered() {
 
 fn nat(offload: bool) -> Nat {
     let (family, two) = (Family::V4, NonZeroU32::MIN.saturating_add(1));
-    let class = Class { family, pick: Pick::Random, slots: two, sticky: false, inside: false };
+    let class = Class { family, pick: Pick::Random, slots: two, sticky: None, inside: false };
     let offload = offload.then_some(OffloadClass { after: two, interfaces: None });
     let main = Leg { class: Some(class), slots: Vec::new() };
     Nat { main, offload, ..Nat::default() }

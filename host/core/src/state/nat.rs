@@ -34,6 +34,21 @@ pub enum Pick {
     Destination,
 }
 
+/// Which endpoints of a service port serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Those of all of the cluster.
+    Cluster,
+    /// Those on this node.
+    Local,
+}
+
+impl Scope {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Cluster, Self::Local];
+}
+
 /// What a chain that picks is made from: services of one class share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Class {
@@ -43,8 +58,8 @@ pub struct Class {
     pub pick: Pick,
     /// Among how many.
     pub slots: NonZeroU32,
-    /// Unless it is remembered where the client went.
-    pub sticky: bool,
+    /// Unless it is remembered which of these endpoints the client went to.
+    pub sticky: Option<Scope>,
     /// For clients inside: the slots are those of [`Nat::inside`].
     pub inside: bool,
 }
@@ -61,7 +76,11 @@ impl fmt::Display for Class {
         if self.inside {
             f.write_str(" inside")?;
         }
-        if self.sticky { f.write_str(" sticky") } else { Ok(()) }
+        f.write_str(match self.sticky {
+            None => "",
+            Some(Scope::Cluster) => " sticky",
+            Some(Scope::Local) => " sticky to local",
+        })
     }
 }
 
@@ -173,6 +192,11 @@ pub struct Nat {
     /// How long a client stays with its endpoint; `None` is not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// What the memory calls the service port: that name of it which is the same for all its addresses of
+    /// the family, so that a client who changes from one to another stays with its endpoint. Whoever has
+    /// that name has the memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<VirtualKey>,
     /// Whose source address is rewritten; `None` is as for every cluster address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masquerade: Option<Masquerade>,
@@ -293,6 +317,7 @@ impl fmt::Display for Nat {
         parts.extend(legs.map(ToString::to_string));
         parts.extend(self.offload.map(|class| class.to_string()));
         parts.extend(self.memory.map(|memory| memory.to_string()));
+        parts.extend(self.home.map(|home| format!("known as {home}")));
         parts.extend(self.masquerade.map(|whose| {
             match whose {
                 Masquerade::All => "masqueraded",

@@ -7,8 +7,7 @@ use crate::net::Protocol::Tcp;
 fn nat(pick: Pick, slots: &[u8]) -> Nat {
     let to = |n: &u8| if *n == 0 { None } else { Some(SocketAddr::from(([10, 0, 0, *n], 80))) };
     let count = NonZeroU32::new(u32::try_from(slots.len()).unwrap()).unwrap();
-    let class =
-        Some(Class { family: Family::V4, pick, slots: count, sticky: false, inside: false });
+    let class = Some(Class { family: Family::V4, pick, slots: count, sticky: None, inside: false });
     let main = Leg { class, slots: slots.iter().map(to).collect() };
     Nat { main, ..Nat::default() }
 }

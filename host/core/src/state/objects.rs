@@ -42,6 +42,12 @@ impl Objects {
             .chain(self.chains.iter().copied().map(Key::Chain))
     }
 
+    /// What IPVS does with a service port.
+    #[must_use]
+    pub fn virtual_service(&self, key: &VirtualKey) -> Option<&Virtual> {
+        find(&self.virtuals, key)
+    }
+
     /// What nftables does with a service port.
     #[must_use]
     pub fn nat(&self, key: &VirtualKey) -> Option<&Nat> {

@@ -118,9 +118,9 @@ pub const DIFFERENCES: &[Difference] = &[
     ),
     differs(
         "Leaving servers",
-        IPVS,
-        "kube-proxy lets a TCP server drain without limit; here `drain.limit` ends it, 15 minutes \
-         unless configured otherwise.",
+        ALL,
+        "kube-proxy lets a TCP server that left keep its connections without limit; here `drain.limit` \
+         ends them, on either dataplane, 15 minutes unless configured otherwise.",
     ),
     differs(
         "Ping",

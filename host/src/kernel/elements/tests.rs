@@ -1,9 +1,11 @@
 //! Elements against a rule set in memory that refuses as Linux does.
 
 use super::*;
+use std::net::{IpAddr, SocketAddr};
 use weir_core::net::{Port, Protocol};
-use weir_core::state::{Base, Element};
-use weir_nft::FakeNft;
+
+use weir_core::state::{Base, Element, Scope};
+use weir_nft::{Element as NftElement, FakeNft, Value};
 
 fn service(last: u8) -> Element {
     Element::Service(VirtualKey {
@@ -14,7 +16,8 @@ fn service(last: u8) -> Element {
 }
 
 fn read(nft: &mut FakeNft, sets: &Sets) -> Vec<Element> {
-    let found = nft.observe(&table()).unwrap().unwrap();
+    let mut found = nft.observe(&table()).unwrap().unwrap();
+    affinity::look(nft, sets, &mut found).unwrap();
     sets.read(&found).elements.into_iter().collect()
 }
 
@@ -62,4 +65,69 @@ fn without_the_table_every_element_is_refused_with_words() {
     let refusal = outcomes[0].as_ref().unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::NotFound);
     assert!(refusal.text.contains("services-4"), "{refusal}");
+}
+
+/// What the kernel writes when a client goes to an endpoint.
+fn remember(nft: &mut FakeNft, sets: &Sets, scope: Scope, clients: &[(u8, VirtualKey, u8)]) {
+    let of = sets.of(Family::V4);
+    let mut batch = Batch::new(table());
+    let written = clients.iter().map(|(client, home, to)| {
+        let key = [
+            Value::Ipv4([10, 2, 0, *client].into()),
+            Value::Ipv4(match home.address {
+                IpAddr::V4(ip) => ip,
+                IpAddr::V6(_) => unreachable!(),
+            }),
+            Value::Proto(home.protocol.number()),
+            Value::Port(home.port.get()),
+        ];
+        NftElement::value(key, [Value::Ipv4([10, 0, 0, *to].into()), Value::Port(8080)])
+    });
+    batch.add_elements(of.affinity_of(scope), written);
+    nft.apply(&batch).unwrap();
+}
+
+fn clients(nft: &mut FakeNft, sets: &Sets, scope: Scope) -> Vec<String> {
+    let set = sets.of(Family::V4).affinity_of(scope);
+    nft.elements(&table(), set).unwrap().unwrap().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_endpoint_that_goes_is_forgotten_in_its_scope_and_no_other() {
+    let (mut nft, sets) = (FakeNft::new(), Sets::new());
+    lay(&mut nft, &sets, &Base::default()).unwrap();
+    let home = |last| match service(last) {
+        Element::Service(key) => key,
+        _ => unreachable!(),
+    };
+    let to = |last| SocketAddr::from(([10, 0, 0, last], 8080));
+    let member = |of, scope, last| Element::Member(home(of), scope, to(last));
+    let (cluster, local) = (Scope::Cluster, Scope::Local);
+    let members =
+        [member(1, cluster, 1), member(1, cluster, 2), member(1, local, 1), member(2, cluster, 1)];
+    let outcomes = apply(&mut nft, &sets, &members.map(Operation::AddElement));
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    remember(&mut nft, &sets, cluster, &[(1, home(1), 1), (2, home(1), 2), (3, home(2), 1)]);
+    remember(&mut nft, &sets, local, &[(1, home(1), 1)]);
+    assert_eq!(read(&mut nft, &sets).len(), members.len(), "what is remembered is of members");
+    let outcomes = apply(&mut nft, &sets, &[Operation::RemoveElement(member(1, cluster, 1))]);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let left = clients(&mut nft, &sets, cluster);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().all(|it| !it.starts_with("10.2.0.1 ")), "{left:?}");
+    assert_eq!(clients(&mut nft, &sets, local).len(), 1, "it still serves there");
+}
+
+#[test]
+fn what_was_left_behind_is_found_and_forgotten() {
+    let (mut nft, sets) = (FakeNft::new(), Sets::new());
+    lay(&mut nft, &sets, &Base::default()).unwrap();
+    let Element::Service(home) = service(1) else { unreachable!() };
+    remember(&mut nft, &sets, Scope::Local, &[(1, home, 1), (2, home, 1)]);
+    let found = read(&mut nft, &sets);
+    let left = Element::Member(home, Scope::Local, SocketAddr::from(([10, 0, 0, 1], 8080)));
+    assert_eq!(found, [left]);
+    let outcomes = apply(&mut nft, &sets, &[Operation::RemoveElement(left)]);
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(read(&mut nft, &sets).is_empty());
 }

@@ -7,11 +7,11 @@ use std::num::NonZeroU32;
 
 use weir_core::interfaces::Digest;
 use weir_core::net::{Family, Port, Protocol};
-use weir_core::state::{Chain, Class, Memory, OffloadClass, Pick, VirtualKey};
+use weir_core::state::{Chain, Class, Memory, OffloadClass, Pick, Scope, VirtualKey};
 use weir_nft::Name;
 
 /// The name of a chain: `lb4-random-3`, `lb4-random-3-inside`, `lb6-hash-port-1021-sticky`,
-/// `lb4-rr-3-tcp-10.96.0.1-80`, `remember4-10800`, `offload-20`, `offload-20-00000000deadbeef`.
+/// `lb4-random-3-sticky-local`, `lb4-rr-3-tcp-10.96.0.1-80`, `remember4-10800`, `offload-20`, `offload-20-00000000deadbeef`.
 pub(in crate::kernel) fn chain(chain: &Chain) -> Name {
     let text = match chain {
         Chain::Balance(class) => balance(class),
@@ -51,9 +51,11 @@ fn balance(class: &Class) -> String {
     if class.inside {
         text.push_str("-inside");
     }
-    if class.sticky {
-        text.push_str("-sticky");
-    }
+    text.push_str(match class.sticky {
+        None => "",
+        Some(Scope::Cluster) => "-sticky",
+        Some(Scope::Local) => "-sticky-local",
+    });
     text
 }
 
@@ -122,8 +124,9 @@ fn memory(family: Family, seconds: &str) -> Option<Chain> {
 fn class(family: Family, words: &[&str]) -> Option<Class> {
     let number = |word: &str| word.parse::<NonZeroU32>().ok();
     let (words, sticky) = match words {
-        [words @ .., "sticky"] => (words, true),
-        words => (words, false),
+        [words @ .., "sticky"] => (words, Some(Scope::Cluster)),
+        [words @ .., "sticky", "local"] => (words, Some(Scope::Local)),
+        words => (words, None),
     };
     let (words, inside) = match words {
         [words @ .., "inside"] => (words, true),
@@ -163,16 +166,18 @@ mod tests {
         let offload = |after, interfaces: Option<u64>| {
             Chain::Offload(OffloadClass { after: n(after), interfaces: interfaces.map(Digest) })
         };
+        let (cluster, local) = (Some(Scope::Cluster), Some(Scope::Local));
         vec![
-            class(Family::V4, Pick::Random, 3, false),
-            class(Family::V6, Pick::Random, 3, true),
-            class(Family::V4, Pick::Source { port: false }, 7, false),
-            class(Family::V4, Pick::Source { port: true }, 1021, true),
-            class(Family::V6, Pick::Destination, 2, false),
-            class(Family::V4, Pick::Turn(key("10.96.0.1", 80)), 4, false),
-            class(Family::V6, Pick::Turn(key("fd00::ffff:1.2.3.4", 65_535)), 4, true),
-            leg(Family::V4, Pick::Random, 3, false, true),
-            leg(Family::V6, Pick::Turn(key("fd00::1", 53)), 3, true, true),
+            class(Family::V4, Pick::Random, 3, None),
+            class(Family::V6, Pick::Random, 3, cluster),
+            class(Family::V4, Pick::Random, 3, local),
+            class(Family::V4, Pick::Source { port: false }, 7, None),
+            class(Family::V4, Pick::Source { port: true }, 1021, cluster),
+            class(Family::V6, Pick::Destination, 2, None),
+            class(Family::V4, Pick::Turn(key("10.96.0.1", 80)), 4, None),
+            class(Family::V6, Pick::Turn(key("fd00::ffff:1.2.3.4", 65_535)), 4, local),
+            leg(Family::V4, Pick::Random, 3, None, true),
+            leg(Family::V6, Pick::Turn(key("fd00::1", 53)), 3, cluster, true),
             Chain::Remember(Memory { family: Family::V6, seconds: n(10_800) }),
             offload(20, None),
             offload(u32::MAX, Some(0x00ad_f00d)),
@@ -185,11 +190,12 @@ mod tests {
         let want = [
             "lb4-random-3",
             "lb6-random-3-sticky",
+            "lb4-random-3-sticky-local",
             "lb4-hash-7",
             "lb4-hash-port-1021-sticky",
             "lb6-dhash-2",
             "lb4-rr-4-sctp-10.96.0.1-80",
-            "lb6-rr-4-sctp-fd00.0.0.0.0.ffff.102.304-65535-sticky",
+            "lb6-rr-4-sctp-fd00.0.0.0.0.ffff.102.304-65535-sticky-local",
             "lb4-random-3-inside",
             "lb6-rr-3-sctp-fd00.0.0.0.0.0.0.1-53-inside-sticky",
             "remember6-10800",
@@ -214,6 +220,8 @@ mod tests {
             "lb4-random-03",
             "lb4-random-3-sticky-0",
             "lb4-random-3-sticky-inside",
+            "lb4-random-3-local-sticky",
+            "lb4-random-3-local",
             "remember4-0",
             "remember5-60",
             "lb4-rr-3-tcp-fd00.0.0.0.0.0.0.1-80",

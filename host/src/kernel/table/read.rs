@@ -3,14 +3,14 @@
 //! What weir never writes is left out, or reads as something that is never wanted: the plan then
 //! sets it right.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 
 use ipnet::IpNet;
 use weir_core::interfaces::IfName;
 use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{
-    self, Chain, Class, Closed, Devices, KernelState, Leg, Memory, Nat, OffloadClass, Pick,
+    self, Chain, Class, Closed, Devices, KernelState, Leg, Memory, Nat, OffloadClass, Pick, Scope,
     VirtualKey,
 };
 use weir_nft::{Data, Element, Set, TableState, Value, Verdict};
@@ -52,9 +52,17 @@ fn elements<'a>(
 ) -> impl Iterator<Item = state::Element> + 'a {
     let addresses = |set| of_set(found, set).filter_map(|it| ip(it.key.first()?));
     let ports = |set| of_set(found, set).filter_map(|it| service_port(&it.key));
-    let members = of_set(found, &of.members).filter_map(|it| {
-        let (key, to) = it.key.split_at_checked(3)?;
-        Some(state::Element::Member(service_port(key)?, place(to)?))
+    let members = Scope::ALL.into_iter().flat_map(move |scope| {
+        let members = of_set(found, of.members_of(scope)).filter_map(move |it| {
+            let (home, to) = it.key.split_at_checked(3)?;
+            Some(state::Element::Member(service_port(home)?, scope, place(to)?))
+        });
+        // What is remembered of one that is no member was left behind: it goes as a member goes.
+        let remembered = of_set(found, of.affinity_of(scope)).filter_map(move |it| {
+            let (home, to) = of.remembered_of(it)?;
+            Some(state::Element::Member(home, scope, to))
+        });
+        members.chain(remembered)
     });
     ports(&of.services)
         .map(state::Element::Service)
@@ -87,6 +95,11 @@ fn nats(of: &FamilySets, found: &TableState, state: &mut KernelState) {
             _ => never_remembered(key),
         };
         nat(state, key).memory = Some(memory);
+    }
+    for (key, data) in ports(found, &of.homes) {
+        let Data::Value(value) = data else { continue };
+        let home = value.get(1..).and_then(service_port);
+        nat(state, key).home = Some(home.unwrap_or(nobodys_home(key)));
     }
     for (set, leg) in [(&of.endpoints, main as LegOf), (&of.inside_endpoints, inside)] {
         slots(found, set, leg, state);
@@ -164,11 +177,19 @@ fn nat(state: &mut KernelState, key: VirtualKey) -> &mut Nat {
 
 fn never_balanced(key: VirtualKey) -> Class {
     let family = Family::of(key.address);
-    Class { family, pick: Pick::Destination, slots: NonZeroU32::MAX, sticky: false, inside: false }
+    Class { family, pick: Pick::Destination, slots: NonZeroU32::MAX, sticky: None, inside: false }
 }
 
 fn never_remembered(key: VirtualKey) -> Memory {
     Memory { family: Family::of(key.address), seconds: NonZeroU32::MAX }
+}
+
+fn nobodys_home(key: VirtualKey) -> VirtualKey {
+    let address = match key.address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    VirtualKey { address, ..key }
 }
 
 const NEVER_OFFLOADED: OffloadClass = OffloadClass { after: NonZeroU32::MAX, interfaces: None };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use weir_core::net::Protocol;
 use weir_core::state::{
-    Base, Chain as Shared, Class, Closed, Echo, Masquerade, Memory, OffloadClass, Pick, Pods,
+    Base, Chain as Shared, Class, Closed, Echo, Masquerade, Memory, OffloadClass, Pick, Pods, Scope,
 };
 use weir_nft::expr::{CmpOp, DynsetOp, Expr, Numgen, Reg, ct_state};
 use weir_nft::value::{Ifname, Value};
@@ -172,7 +172,9 @@ pub(super) fn shared(sets: &Sets, chain: &Shared) -> Vec<Rule> {
     match chain {
         Shared::Balance(class) => sets.of(class.family).picks(class),
         Shared::Offload(class) => vec![offloads(class)],
-        Shared::Remember(memory) => vec![sets.of(memory.family).remembers(memory)],
+        Shared::Remember(memory) => {
+            Scope::ALL.map(|scope| sets.of(memory.family).remembers(memory, scope)).into()
+        }
     }
 }
 
@@ -334,11 +336,23 @@ impl FamilySets {
         let service = self.words.destination();
         let slots = if class.inside { &self.inside_endpoints } else { &self.endpoints };
         let picked = to(&[&service[..], &[self.picked(class)]].concat(), slots);
-        if !class.sticky {
-            return vec![picked];
-        }
-        let goes_back = to(&[std::slice::from_ref(saddr), &service].concat(), &self.affinity);
-        vec![goes_back.comment("a client goes where it went"), picked]
+        let Some(scope) = class.sticky else { return vec![picked] };
+        let goes_back = self.at_home(&service).load(std::slice::from_ref(saddr));
+        let goes_back = goes_back.map_at(0, &self.affinity_of(scope).name, 0);
+        let goes_back = goes_back.dnat_loaded(*family, true);
+        vec![goes_back.comment("a client goes where it went, by the service port's home"), picked]
+    }
+
+    /// A service port's home, loaded behind the place of a client's address: `client . home` and
+    /// `home . endpoint` are keys then, as they lie there.
+    ///
+    /// The nft command has no words for what a map gives being part of a key, and aborts (1.0.6 and
+    /// others) where it finds that in a rule, whoever's. It goes by the register that an instruction names
+    /// first: the word in front of a home goes where the client's address comes next, so that nft
+    /// believes the service port's own fields to be where its home is by then, and lists these.
+    fn at_home(&self, service: &[Field]) -> Rule {
+        let client = self.words.saddr.slots();
+        self.words.rule().load_at(service, client).map_at(client, &self.homes.name, client - 1)
     }
 
     /// `ct status dnat ct original ip daddr . … vmap @sticky`, for first packets.
@@ -346,19 +360,21 @@ impl FamilySets {
         self.words.translated().vmap(&self.words.original(), &self.sticky.name)
     }
 
-    /// Notes where a first packet went, once it is translated: unless that was an endpoint until a
-    /// moment ago.
-    fn remembers(&self, memory: &Memory) -> Rule {
+    /// Notes where a first packet went, once it is translated: if that is an endpoint of this scope, and
+    /// wasn't one until a moment ago. A client who came by an address of the other scope is noted as
+    /// well, so that it stays there when it comes by one of this.
+    fn remembers(&self, memory: &Memory, scope: Scope) -> Rule {
         let Words { saddr, daddr, .. } = &self.words;
-        let went_to = [daddr.clone(), Field::ThDport];
-        let member = [&self.words.original()[..], &went_to].concat();
-        let client = [std::slice::from_ref(saddr), &self.words.original()].concat();
-        let width: u8 = client.iter().map(Field::slots).sum();
+        let service = self.words.original();
+        let client = saddr.slots();
+        let width = client + service.iter().map(Field::slots).sum::<u8>();
         let timeout = Some(Duration::from_secs(memory.seconds.get().into()));
-        let (op, set, key) = (DynsetOp::Update, self.affinity.name.clone(), Reg::FIRST);
-        let rule = self.words.rule().in_set(&member, &self.members.name);
-        let rule = rule.load(&client).load_at(&went_to, width);
-        rule.expr(Expr::Dynset { op, set, key, data: Reg::new(width), timeout })
+        let set = self.affinity_of(scope).name.clone();
+        let rule = self.at_home(&service).load_at(&[daddr.clone(), Field::ThDport], width);
+        let rule = rule.in_set_at(client, &self.members_of(scope).name);
+        let rule = rule.load(std::slice::from_ref(saddr));
+        let (op, key, data) = (DynsetOp::Update, Reg::FIRST, Reg::new(width));
+        rule.expr(Expr::Dynset { op, set, key, data, timeout })
     }
 
     fn picked(&self, class: &Class) -> Field {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use weir_core::net::Family as CoreFamily;
 use weir_core::state::{
-    self, Base, Class, Closed, Masquerade, Memory, OffloadClass, Pods, VirtualKey,
+    self, Base, Class, Closed, Masquerade, Memory, OffloadClass, Pods, Scope, VirtualKey,
 };
 use weir_nft::expr::ct_status;
 use weir_nft::value::Value;
@@ -36,12 +36,19 @@ pub(in crate::kernel) struct FamilySets {
     pub(in crate::kernel) balance: Arc<Set>,
     /// What is in a slot of a service port.
     pub(in crate::kernel) endpoints: Arc<Set>,
-    /// Endpoints of service ports with affinity.
+    /// Endpoints of service ports with affinity, by their homes.
     pub(in crate::kernel) members: Arc<Set>,
+    /// Those of them that are on this node, where these serve by themselves.
+    pub(in crate::kernel) local_members: Arc<Set>,
     /// Which chain remembers clients of a service port.
     pub(in crate::kernel) sticky: Arc<Set>,
-    /// Which endpoint a client of a service port stays with. Written by the kernel.
+    /// The home of a service port: its name in the memory. The value has a word in front that nobody
+    /// reads; see [`super::rules`].
+    pub(in crate::kernel) homes: Arc<Set>,
+    /// Which endpoint a client of a home stays with. Written by the kernel.
     pub(in crate::kernel) affinity: Arc<Set>,
+    /// And which of those on this node, where these serve by themselves. Written by the kernel.
+    pub(in crate::kernel) local_affinity: Arc<Set>,
     /// Which chain offloads flows of a service port.
     pub(in crate::kernel) offload: Arc<Set>,
     /// Which chain picks for clients inside, where these have other endpoints than everybody.
@@ -126,8 +133,11 @@ impl FamilySets {
         let endpoint = [address, InetService];
         let guard = [address, InetProto, InetService, address];
         let commented = |set: Set, comment: &str| Arc::new(set.comment(comment));
-        let affinity = Set::map(name("affinity-4", "affinity-6"), &client, &endpoint);
-        let affinity = affinity.dynamic().timeout(None).size(CLIENTS);
+        let home = [Mark, address, InetProto, InetService];
+        let remembered = |of: Name| {
+            let map = Set::map(of, &client, &endpoint).dynamic().timeout(None).size(CLIENTS);
+            commented(map, "client and home of a service port to endpoint")
+        };
         Self {
             services: commented(
                 Set::new(name("services-4", "services-6"), &tuple),
@@ -162,11 +172,20 @@ impl FamilySets {
                 Set::new(name("members-4", "members-6"), &member),
                 "endpoints of services with affinity",
             ),
+            local_members: commented(
+                Set::new(name("local-members-4", "local-members-6"), &member),
+                "of these, those on this node that serve by themselves",
+            ),
             sticky: commented(
                 Set::verdict_map(name("sticky-4", "sticky-6"), &tuple),
                 "service port to how long clients are remembered",
             ),
-            affinity: commented(affinity, "client and service port to endpoint"),
+            homes: commented(
+                Set::map(name("homes-4", "homes-6"), &tuple, &home),
+                "service port to its name in the memory",
+            ),
+            affinity: remembered(name("affinity-4", "affinity-6")),
+            local_affinity: remembered(name("local-affinity-4", "local-affinity-6")),
             offload: commented(
                 Set::verdict_map(name("offload-4", "offload-6"), &tuple),
                 "service port to when its flows are offloaded",
@@ -199,7 +218,7 @@ impl FamilySets {
         }
     }
 
-    pub(super) fn all(&self) -> [&Arc<Set>; 18] {
+    pub(super) fn all(&self) -> [&Arc<Set>; 21] {
         [
             &self.services,
             &self.vips,
@@ -210,8 +229,11 @@ impl FamilySets {
             &self.balance,
             &self.endpoints,
             &self.members,
+            &self.local_members,
             &self.sticky,
+            &self.homes,
             &self.affinity,
+            &self.local_affinity,
             &self.offload,
             &self.inside,
             &self.inside_endpoints,
@@ -230,8 +252,9 @@ impl FamilySets {
             state::Element::Hairpin(endpoint) => {
                 (&self.hairpin, Element::new([address(*endpoint), address(*endpoint)]))
             }
-            state::Element::Member(key, to) => {
-                (&self.members, Element::new([&tuple(*key)[..], &place(*to)].concat()))
+            state::Element::Member(home, scope, to) => {
+                let member = Element::new([&tuple(*home)[..], &place(*to)].concat());
+                (self.members_of(*scope), member)
             }
             state::Element::Allocated(it) => (&self.allocated, Element::new([address(*it)])),
         }
@@ -253,6 +276,27 @@ impl FamilySets {
     pub(in crate::kernel) fn sticky(&self, key: VirtualKey, memory: Memory) -> Element {
         let chain = names::chain(&state::Chain::Remember(memory));
         Element::verdict(tuple(key), Verdict::Jump(chain))
+    }
+
+    /// The element that tells a service port's name in the memory.
+    pub(in crate::kernel) fn home(&self, key: VirtualKey, home: VirtualKey) -> Element {
+        Element::value(tuple(key), [&[Value::Mark(0)], &tuple(home)[..]].concat())
+    }
+
+    /// The endpoints that may be remembered.
+    pub(in crate::kernel) fn members_of(&self, scope: Scope) -> &Arc<Set> {
+        match scope {
+            Scope::Cluster => &self.members,
+            Scope::Local => &self.local_members,
+        }
+    }
+
+    /// Where clients are remembered.
+    pub(in crate::kernel) fn affinity_of(&self, scope: Scope) -> &Arc<Set> {
+        match scope {
+            Scope::Cluster => &self.affinity,
+            Scope::Local => &self.local_affinity,
+        }
     }
 
     /// The element that leads to the chain that masquerades.
@@ -282,7 +326,7 @@ impl FamilySets {
         Element::value([&tuple(key)[..], &[Value::Mark(slot)]].concat(), place(to))
     }
 
-    /// The service port and the endpoint of an element of `affinity`.
+    /// The home and the endpoint of an element of `affinity`.
     pub(in crate::kernel) fn remembered_of(
         &self,
         element: &Element,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_core::drain::Drains;
 use weir_core::kernel::{Kernel, Refusal};
 use weir_core::net::ObjectName;
 use weir_core::state::{KernelState, Key, VirtualKey};
@@ -23,7 +24,7 @@ pub(super) fn objects<K: Kernel, P: Policies>(
         }
         (Some(refusal), _) => format!("refused: {refusal}"),
         (None, _) if holds(known, wanted, key) => {
-            format!("in the kernel{}", beside(known, wanted, key))
+            format!("in the kernel{}{}", beside(known, wanted, key), left(all.drains(), key))
         }
         (None, _) => "not yet as wanted".to_owned(),
     };
@@ -64,6 +65,16 @@ fn beside(known: &KernelState, wanted: &KernelState, key: Key) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// Servers that left and whose connections run on.
+fn left(drains: &Drains, key: Key) -> String {
+    let Key::Virtual(key) = key else { return String::new() };
+    let left: Vec<_> = drains.leaving.of(key).map(|to| to.to_string()).collect();
+    if left.is_empty() {
+        return String::new();
+    }
+    format!("; connections to {}, which left, run on in nftables", left.join(" "))
 }
 
 fn describe(wanted: &KernelState, key: Key) -> String {

@@ -60,7 +60,11 @@ impl KernelMetrics {
         let help = "Objects that the kernel refused, which are tried again";
         book.put("weir_refused_objects", help, &all.refused);
         book.put("weir_destinations", "Destinations of virtual services", &all.destinations);
-        book.put("weir_draining_destinations", "Destinations that end", &all.draining);
+        book.put(
+            "weir_draining_destinations",
+            "Servers that left and still have connections, on either dataplane",
+            &all.draining,
+        );
         let help = "Virtual services of others, left alone";
         book.put("weir_foreign_virtual_services", help, &all.foreign);
         book.put("weir_flowtable_devices", "Devices of the flowtable", &all.flowtable_devices);

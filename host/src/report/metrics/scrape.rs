@@ -79,7 +79,8 @@ pub fn gauges<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>)
     let kernel = &metrics.kernel;
     let destinations = known.virtuals.values().map(|it| it.destinations.len()).sum::<usize>();
     kernel.destinations.set(number(destinations));
-    kernel.draining.set(number(all.drains().servers().len()));
+    let draining = all.drains().servers().len() + all.drains().leaving.servers().len();
+    kernel.draining.set(number(draining));
     kernel.refused.set(number(all.refused().count()));
     let devices = known.flowtable.as_ref().map_or(0, BTreeSet::len);
     kernel.flowtable_devices.set(number(devices));

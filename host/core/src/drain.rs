@@ -51,6 +51,7 @@ impl Drains {
     /// From now on they end at the latest after so many milliseconds, those that end already too.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = limit;
+        self.leaving.set_limit(limit);
     }
 
     /// What to keep over a restart.

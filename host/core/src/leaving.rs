@@ -40,6 +40,10 @@ impl Leaving {
         Self { limit, since: saved.iter().map(|it| ((it.key, it.to), it.since)).collect() }
     }
 
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// What to keep over a restart.
     #[must_use]
     pub fn saved(&self) -> Vec<Saved> {

@@ -31,6 +31,17 @@ struct Claim {
     shareless: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
 }
 
+impl Claim {
+    /// Whether a server is one of a service port's, with a share or without, on either dataplane.
+    fn takes(&self, (key, to): &Server) -> bool {
+        let on_ipvs = self.objects.on_ipvs(key).is_some_and(|it| it.destinations.contains_key(to));
+        let on_nftables =
+            || self.objects.nat(key).is_some_and(|it| it.endpoints().any(|it| it == *to));
+        let shareless = || self.shareless.get(key).is_some_and(|it| it.contains(to));
+        on_ipvs || on_nftables() || shareless()
+    }
+}
+
 /// Who wants an object, the first first. Mostly one.
 type Holders = SmallVec<[Arc<Rank>; 1]>;
 
@@ -44,18 +55,6 @@ pub struct Wanted {
     /// Of service ports on nftables, the endpoints without a share of new connections: they may keep
     /// those that they have.
     pub shareless: BTreeMap<VirtualKey, BTreeSet<SocketAddr>>,
-}
-
-impl Claim {
-    /// Whether a server is one of a service port's, with a share or without, on either dataplane.
-    fn takes(&self, (key, to): &Server) -> bool {
-        let on_ipvs = self.objects.virtual_service(key);
-        let on_ipvs = on_ipvs.is_some_and(|it| it.destinations.contains_key(to));
-        let on_nftables =
-            || self.objects.nat(key).is_some_and(|it| it.endpoints().any(|it| it == *to));
-        let shareless = || self.shareless.get(key).is_some_and(|it| it.contains(to));
-        on_ipvs || on_nftables() || shareless()
-    }
 }
 
 impl From<KernelState> for Wanted {

@@ -7,6 +7,7 @@ use weir_core::kernel::RefusalKind;
 use weir_core::plan::Operation;
 use weir_core::state::VirtualKey;
 
+use crate::heap;
 use crate::kernel::words;
 use crate::reconcile::Turn;
 use crate::report::metrics::{OperationLabels, number};
@@ -19,6 +20,9 @@ const KEPT_PLANS: usize = 16;
 /// Operations of each that are kept in words.
 const KEPT_LINES: usize = 100;
 
+/// A plan of so many operations took memory that is worth giving back.
+const LARGE: usize = 1000;
+
 impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn turn(&mut self) {
         let started = Instant::now();
@@ -26,7 +30,14 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let took = started.elapsed();
         self.pace.synced(Instant::now());
         match turned {
-            Ok(turn) => self.turned(&turn, took),
+            Ok(turn) => {
+                self.turned(&turn, took);
+                let was_large = turn.plan.len() >= LARGE;
+                drop(turn);
+                if was_large {
+                    heap::give_back();
+                }
+            }
             Err(error) => {
                 self.shared.metrics.kernel.looks_failed.inc();
                 self.queued();

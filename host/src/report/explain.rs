@@ -160,7 +160,7 @@ fn annotations<K: Kernel, P: Policies>(
             name: plain(name),
             value: plain(own.or(around)?),
             of: if own.is_some() { "Service" } else { "Namespace" }.to_owned(),
-            beats: own.and(around).map(|it| plain(it)),
+            beats: own.and(around).map(plain),
         })
     };
     names.iter().filter_map(one).collect()

@@ -42,9 +42,9 @@ impl Objects {
             .chain(self.chains.iter().copied().map(Key::Chain))
     }
 
-    /// What IPVS does with a service port.
+    /// The virtual service of a service port.
     #[must_use]
-    pub fn virtual_service(&self, key: &VirtualKey) -> Option<&Virtual> {
+    pub fn on_ipvs(&self, key: &VirtualKey) -> Option<&Virtual> {
         find(&self.virtuals, key)
     }
 

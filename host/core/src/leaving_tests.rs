@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use super::{Leaving, Saved};
+use crate::drain::Drains;
 use crate::fixtures::{at, key};
 use crate::kernel::{Refusal, RefusalKind};
 use crate::net::Family;
@@ -136,6 +137,17 @@ fn without_a_limit_to_wait_for_they_end_at_once() {
     world.leaving = Leaving::new(0, &[]);
     assert_eq!(world.has(&[B], &[], 5), ["end connections tcp 10.96.0.1:80 to 10.0.0.1:80"]);
     assert_eq!(world.left(), NOTHING);
+}
+
+#[test]
+fn another_limit_holds_for_those_that_have_left() {
+    let mut world = World::new(Tcp, &[A, B]);
+    let mut drains = Drains::new(LIMIT, &[]);
+    drains.leaving = std::mem::take(&mut world.leaving);
+    drains.set_limit(10);
+    world.leaving = drains.leaving;
+    assert_eq!(world.has(&[B], &[], 5), NOTHING);
+    assert_eq!(world.ends(15).len(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ node=${nodes[0]:-}
 if [ -z "$node" ]; then
   node=$run
   kubectl create -f - >/dev/null <<END
+---
 {apiVersion: v1, kind: Node, metadata: {name: $node, labels: {$label: $run, topology.kubernetes.io/zone: test}}}
 END
 fi
@@ -12,6 +13,7 @@ fi
 # port NAME PORT [MORE] : a Service without selector, of one port, whose address the server chooses.
 port() {
   kubectl -n "$namespace" create -f - >/dev/null <<END
+---
 {apiVersion: v1, kind: Service, metadata: {name: $1}, spec: {ports: [{name: http, port: $2, targetPort: 8080}]${3:+, $3}}}
 END
 }
@@ -21,6 +23,7 @@ slice() {
   [[ $2 != *:* ]] || family=IPv6
   endpoints=$(printf '{addresses: ["%s"], conditions: {ready: true}}, ' "${@:2}")
   kubectl -n "$namespace" apply -f - >/dev/null <<END
+---
 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: $family,
  metadata: {name: $1-by-hand, labels: {kubernetes.io/service-name: $1, endpointslice.kubernetes.io/managed-by: $run}},
  ports: [{name: http, port: 8080, protocol: TCP}], endpoints: [${endpoints%, }]}
@@ -79,9 +82,9 @@ else
   check "weir takes the administrator's kubeconfig" has "endpoint $first" \
     "$weir" explain "$namespace/web" --kubeconfig "$scratch/admin.json" --node-name "$node"
 fi
-check_says "a Service of another proxy is left to it" "another" explained others
-check_says "a headless Service isn't served" "headless" explained headless
-check_says "a Service that isn't there" "no such" explained absent
+check_says "a Service of another proxy is left to it" "meant for another: not for this weir" explained others
+check_says "a headless Service isn't served" "type Headless" explained headless
+check_says "a Service that isn't there" "there is no service $namespace/absent" explained absent
 
 if serves networking.k8s.io/v1 servicecidrs; then
   range=$(kubectl get servicecidr kubernetes -o jsonpath='{.spec.cidrs[0]}')
@@ -91,8 +94,8 @@ else
 fi
 
 slice web $two
-check "an endpoint that goes" lacks "$first" on_ipvs
-check "leaves the other" has "$second" on_ipvs
+check "an endpoint that goes leaves the other" has "$second" on_ipvs
+check "and is gone" lacks "$first" on_ipvs
 kubectl -n "$namespace" patch service web --type=json -p '[{"op": "replace", "path": "/spec/ports/0/port", "value": 81}]' >/dev/null
 check "another port" has "add virtual tcp $at:81 rr" on_ipvs
 check "in place of the first" lacks "tcp $at:80 " on_ipvs
@@ -104,7 +107,6 @@ check "the last endpoint, which ends, still serves" has "$second" on_ipvs
 slice web $one $two
 
 if [ -e "$policy" ]; then
-  annotate() { kubectl "${@:2}" annotate --overwrite "$1" >/dev/null; }
   by_policy() { explained web --policy "annotations=$policy"; }
   kubectl annotate namespace "$namespace" weir.dev/scheduler=wlc >/dev/null
   check "the Namespace's annotation decides" has "scheduler: wlc (by annotations)" by_policy
@@ -115,7 +117,7 @@ if [ -e "$policy" ]; then
   check "and a threshold that is no number" has 'weir.dev/offload-after-packets: "soon"' by_policy
   check "the service goes on by the defaults" has "(by default)" by_policy
   kubectl -n "$namespace" annotate --overwrite service web weir.dev/scheduler=lc weir.dev/dataplane=ipvs weir.dev/offload-after-packets=5 >/dev/null
-  check "a wish that can't be had is set aside, with why" has "offload" by_policy
+  check "a wish that can't be had is set aside, with why" has "set aside: offload (annotations): " by_policy
 else
   skip "annotations decide" "no $policy: make policies"
 fi

@@ -6,7 +6,7 @@ add_namespace "$shop"
 mapped() {
   kubectl kustomize deploy/tenants |
     sed -E "s/\bshop-team\b/$team/g; s/^( *- | *namespace: )shop$/\1$shop/; s/\bweir-(tune|tenants|only)/$run-\1/" |
-    of_kinds true | jq --arg label $label --arg run "$run" '.items[].metadata.labels[$label] = $run'
+    of_kinds true | jq --arg key $label --arg run "$run" '.items[].metadata.labels[$key] = $run'
 }
 mapped >"$scratch/tenants.json"
 if ! serves admissionregistration.k8s.io/v1 validatingadmissionpolicies; then

@@ -19,7 +19,6 @@ reach() {
     die "the user of KUBECONFIG=$KUBECONFIG isn't an administrator of that cluster:" \
       "roles and admission policies are made, and others' rights are tried."
   version=$(jq -r .gitVersion <<<"$answer")
-  minor=$(jq -r '.minor | gsub("[^0-9]"; "")' <<<"$answer")
 }
 
 # serves GROUP/VERSION RESOURCE : the server has this kind of objects.

@@ -8,7 +8,7 @@ begin() {
   namespace=$run
   namespaces=()
   label=weir.dev/test-run
-  installed=''
+  installed='' controllers=yes
   background=()
   scratch=$(realpath "$(mktemp -d)")
   # Before anything is made: a signal ends the script, and its end cleans up.
@@ -21,7 +21,7 @@ begin() {
   echo "cluster $server, $version, ${#nodes[@]} nodes that are ready; all that is made has the name or the label $run"
   add_namespace "$namespace"
   # Without the controllers nobody else finishes the removal of a namespace.
-  controllers=yes
+
   within 15 kubectl -n "$namespace" get serviceaccount default >/dev/null && return
   controllers=no
   kubectl -n "$namespace" create serviceaccount default >/dev/null
@@ -31,8 +31,8 @@ begin() {
 add_namespace() {
   namespaces+=("$1")
   kubectl create --dry-run=client -o json -f deploy/base/namespace.yaml |
-    jq --arg name "$1" --arg label $label --arg run "$run" '.metadata.name = $name | .metadata.labels[$label] = $run' |
-    kubectl create -f - >/dev/null || exit 1
+    jq --arg name "$1" --arg key $label --arg run "$run" '.metadata.name = $name | .metadata.labels[$key] = $run' |
+    kubectl apply -f - >/dev/null || exit 1
 }
 
 # over FOLDER LINE… : what deploy/FOLDER makes under names of this run, changed by more lines of a kustomization.

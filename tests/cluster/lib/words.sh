@@ -57,20 +57,21 @@ within() {
 is() {
   local want=$1 got
   shift
-  got=$("$@") && { [ "$got" = "$want" ] || { echo "wanted: $want"; echo "   got: $got"; false; }; }
+  got=$("$@") || { echo "$got"; return 1; }
+  [ "$got" = "$want" ] || { echo "wanted: $want"; echo "   got: $got"; false; }
 }
 
 # has WORDS COMMAND… and lacks WORDS COMMAND… : the command succeeds, and prints these words or doesn't.
 has() {
   local words=$1 got
   shift
-  got=$("$@") || return
+  got=$("$@") || { echo "$got"; return 1; }
   [[ $got == *"$words"* ]] || { echo "no “$words” in:"; echo "$got"; false; }
 }
 lacks() {
   local words=$1 got
   shift
-  got=$("$@") || return
+  got=$("$@") || { echo "$got"; return 1; }
   [[ $got != *"$words"* ]] || { echo "“$words” is still in:"; echo "$got"; false; }
 }
 

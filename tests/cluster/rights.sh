@@ -4,8 +4,12 @@ over base | of_kinds '.kind == "ServiceAccount" or .kind == "ClusterRole" or .ki
   kubectl apply -f - >/dev/null
 account=weir$suffix
 
-# asked VERB RESOURCE : yes or no.
-asked() { as_account "$account" auth can-i "$1" "$2" --all-namespaces 2>/dev/null; }
+# asked VERB RESOURCE[/SUBRESOURCE] : yes or no.
+asked() {
+  local below=''
+  [[ $2 != */* ]] || below=${2#*/}
+  as_account "$account" auth can-i "$1" "${2%/*}" --subresource="$below" --all-namespaces 2>/dev/null
+}
 
 granted="namespaces nodes services endpointslices.discovery.k8s.io servicecidrs.networking.k8s.io"
 check "the role comes into force" within 20 has yes asked list services

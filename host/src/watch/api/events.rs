@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_between_characters() {
-        for (text, longest, want) in [("node", 4, "node"), ("node", 3, "nod"), ("naïve", 3, "na")] {
+        for (text, longest, want) in [("node", 4, "node"), ("node", 3, "nod"), ("naïve", 3, "na")]
+        {
             assert_eq!(cut(text.to_owned(), longest), want);
         }
     }

@@ -8,7 +8,7 @@ begin() {
   namespace=$run
   namespaces=()
   label=weir.dev/test-run
-  installed='' controllers=yes
+  installed='' controllers=unknown
   background=()
   scratch=$(realpath "$(mktemp -d)")
   # Before anything is made: a signal ends the script, and its end cleans up.
@@ -22,10 +22,16 @@ begin() {
   add_namespace "$namespace"
   # Without the controllers nobody else finishes the removal of a namespace.
 
-  within 15 kubectl -n "$namespace" get serviceaccount default >/dev/null && return
+  if within 15 has_default_account >/dev/null; then
+    controllers=yes
+    return
+  fi
   controllers=no
   kubectl -n "$namespace" create serviceaccount default >/dev/null
 }
+
+# has_default_account : a controller gives one to every namespace.
+has_default_account() { kubectl -n "$namespace" get serviceaccount default; }
 
 # add_namespace NAME : with the labels of deploy/base.
 add_namespace() {
@@ -80,6 +86,8 @@ end() {
   local status=$? item
   trap '' INT TERM
   trap - EXIT
+  # The end came before that was known.
+  [ $controllers != unknown ] || has_default_account >/dev/null 2>&1 || controllers=no
   for item in "${background[@]}"; do kill "$item" 2>/dev/null; done
   [ -z "$installed" ] || uninstall
   for item in "${namespaces[@]}"; do drop_namespace "$item"; done

@@ -18,7 +18,7 @@ policies := $(patsubst policies/%/Cargo.toml,target/policies/%.wasm,$(wildcard p
 help: ## Tell what there is
 	@echo 'weir: a Kubernetes service proxier. What make does here:'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Start with `make demo`. Each command installs what it needs and says so first (Debian 12'
 	@echo 'or 13); WEIR_SETUP=skip leaves that out. Downloads and builds are kept outside the clone,'
@@ -59,6 +59,16 @@ test-full: test ## The tests on every kernel, the page in a browser, and what ma
 	$(vm) test --full
 	@tests/setup/browser
 	@tests/setup/fuzz build
+
+# WEIR=FILE is a weir that was built before: then nothing is built here.
+.PHONY: test-cluster
+test-cluster: cluster-reached $(if $(WEIR),,setup build-only policies-only) ## Check deploy/ and traffic on a cluster: KUBECONFIG=FILE [IMAGE=what its nodes pull] [PODS_IMAGE=busybox]
+	@$(in) tests/cluster/run
+
+# Before anything is built for it.
+.PHONY: cluster-reached
+cluster-reached:
+	@$(in) tests/cluster/run reach
 
 .PHONY: policies
 policies: setup build-only policies-only ## Build the shipped policies into target/policies/NAME.wasm

@@ -4,6 +4,7 @@
 
 use std::sync::OnceLock;
 
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -27,7 +28,10 @@ pub fn start(log: &Log) {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let lines = lines.with_filter(filter_fn(|line| !is_told_elsewhere(line.target())));
+    let lines = lines.with_filter(filter_fn(|line| {
+        !is_told_elsewhere(line.target())
+            && (*line.level() <= Level::INFO || is_ours(line.target()))
+    }));
     // Only a test that runs several daemons in one process starts it twice.
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
         drop(LEVEL.set(handle));
@@ -43,6 +47,11 @@ pub fn notices(notices: &[Notice]) {
             tracing::info!(%notice, "configuration");
         }
     }
+}
+
+/// What libraries say of every function that they compile and every handshake hides what weir says.
+fn is_ours(target: &str) -> bool {
+    target.starts_with("weir")
 }
 
 /// The client of the API server warns of what its caller tells better, and writes out whole answers
@@ -103,11 +112,14 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::is_told_elsewhere;
+    use super::{is_ours, is_told_elsewhere};
 
     #[test]
     fn the_clients_own_words_are_left_out_and_nobody_elses() {
         assert!(is_told_elsewhere("kube_client::client") && is_told_elsewhere("kube_runtime"));
         assert!(!is_told_elsewhere("weir::watch::api") && !is_told_elsewhere("kube_clients"));
+        assert!(
+            is_ours("weir::watch::api") && is_ours("weir_nft") && !is_ours("cranelift_codegen")
+        );
     }
 }

@@ -10,6 +10,7 @@ mod counts;
 mod events;
 mod follow;
 mod once;
+mod pauses;
 mod switch;
 mod told;
 mod trouble;

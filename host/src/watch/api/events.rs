@@ -16,6 +16,8 @@ use crate::report::events::{Notice, Tell};
 const CONTROLLER: &str = "weir.dev/weir";
 /// The longest note that the API takes, in bytes.
 const LONGEST: usize = 1024;
+/// The longest name of an instance that the API takes, in bytes; a node's may have 253.
+const LONGEST_INSTANCE: usize = 128;
 /// How many notices may wait to be written.
 const QUEUE: usize = 64;
 /// How many Events may be written at once, and how often one more. Every node writes its own.
@@ -38,7 +40,7 @@ pub(super) fn writer(source: &Source) -> Tell {
 
 async fn write(source: Source, mut inbox: Receiver<(Notice, Option<String>)>) {
     let client = Client::new(source.switch.own().0, "default");
-    let instance = Some(source.settings.node_name.clone());
+    let instance = Some(cut(source.settings.node_name.clone(), LONGEST_INSTANCE));
     let recorder = Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance });
     let mut allowance = Allowance::new(Instant::now());
     while let Some((notice, uid)) = inbox.recv().await {
@@ -51,12 +53,11 @@ async fn write(source: Source, mut inbox: Receiver<(Notice, Option<String>)>) {
 }
 
 async fn publish(recorder: &Recorder, counts: &Counts, notice: Notice, uid: Option<String>) {
-    let Notice { service, reason, action, mut note } = notice;
-    note.truncate(note.floor_char_boundary(LONGEST));
+    let Notice { service, reason, action, note } = notice;
     let event = Event {
         type_: EventType::Warning,
         reason: reason.to_owned(),
-        note: Some(note),
+        note: Some(cut(note, LONGEST)),
         action,
         secondary: None,
     };
@@ -72,6 +73,12 @@ async fn publish(recorder: &Recorder, counts: &Counts, notice: Notice, uid: Opti
         counts.failures.get_or_create(&EVENT).inc();
         tracing::debug!(%service, reason, %error, "an Event can't be written");
     }
+}
+
+/// As much of the text as fits into so many bytes.
+fn cut(mut text: String, longest: usize) -> String {
+    text.truncate(text.floor_char_boundary(longest));
+    text
 }
 
 /// A bucket of tokens.
@@ -103,6 +110,14 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        for (text, longest, want) in [("node", 4, "node"), ("node", 3, "nod"), ("naïve", 3, "na")]
+        {
+            assert_eq!(cut(text.to_owned(), longest), want);
+        }
+    }
 
     #[test]
     fn a_flood_is_cut_to_what_is_allowed() {

@@ -4,10 +4,8 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
-use backon::ExponentialBuilder;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use kube::runtime::utils::ResetTimerBackoff;
-use kube::runtime::watcher::{self, ExponentialBackoff, watcher};
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -15,9 +13,10 @@ use weir_core::model::Change;
 
 use super::arrival::Arrival;
 use super::counts::KindLabels;
+use super::pauses::{Pauses, rest};
 use super::told::{Told, Update};
 use super::trouble::{Meaning, understand};
-use super::{Patience, Source, Unheard};
+use super::{Source, Unheard};
 use crate::watch::Event;
 use crate::watch::kinds::Kind;
 use crate::watch::problem::{Problem, Report};
@@ -67,7 +66,7 @@ pub(super) async fn follow<K: Kind>(source: Source, selection: Selection, need: 
         answered,
         selection,
         need,
-        pauses: pauses(&patience),
+        pauses: Pauses::new(patience),
         streamed: true,
         listed: false,
         told: Told::default(),
@@ -80,16 +79,6 @@ pub(super) async fn follow<K: Kind>(source: Source, selection: Selection, need: 
     let Err(Unheard) = follower.run::<K>().await;
 }
 
-fn pauses(patience: &Patience) -> ResetTimerBackoff<ExponentialBackoff> {
-    let builder = ExponentialBuilder::new()
-        .with_min_delay(patience.first_pause)
-        .with_max_delay(patience.longest_pause)
-        .with_factor(2.0)
-        .without_max_times()
-        .with_jitter();
-    ResetTimerBackoff::new(ExponentialBackoff::from(builder), patience.calm)
-}
-
 struct Follower {
     source: Source,
     client: Client,
@@ -97,7 +86,7 @@ struct Follower {
     answered: watch::Receiver<()>,
     selection: Selection,
     need: Need,
-    pauses: ResetTimerBackoff<ExponentialBackoff>,
+    pauses: Pauses,
     /// Whether the server is thought to send lists as watches (KEP-3157).
     streamed: bool,
     listed: bool,
@@ -147,7 +136,7 @@ impl Follower {
         loop {
             let said = match watched.next().now_or_never() {
                 Some(Some(said)) => Some(said),
-                Some(None) => return Ok(self.pause()),
+                Some(None) => return Ok(self.pauses.next()),
                 None => {
                     self.flush().await?;
                     self.wait(watched.as_mut(), listing).await?
@@ -177,7 +166,7 @@ impl Follower {
                     self.in_trouble(Meaning::Unreachable, words).await?;
                     // A server that knows no streamed lists sends a watch that never says its end.
                     self.streamed = false;
-                    return Ok(self.pause());
+                    return Ok(self.pauses.next());
                 }
             }
         }
@@ -273,17 +262,14 @@ impl Follower {
         if meaning == Meaning::Forbidden && self.need == Need::WhereServed {
             self.list_is_whole().await?;
         }
-        let pause = self.pause();
+        let pause = self.pauses.after(meaning);
         if meaning == Meaning::Garbled {
             // What couldn't be read may have been a change: only a list shows it.
             return Ok(Some(pause));
         }
-        sleep(pause).await;
+        let mut anybody = self.source.switch.anybody();
+        rest(pause, &self.source.settings.patience, &mut anybody).await;
         Ok(None)
-    }
-
-    fn pause(&mut self) -> Duration {
-        self.pauses.next().unwrap_or(self.source.settings.patience.longest_pause)
     }
 
     /// Tells a trouble once, for as long as it is of one kind.

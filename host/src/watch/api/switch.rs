@@ -42,6 +42,8 @@ struct Shared {
     patience: Patience,
     counts: Arc<Counts>,
     state: Mutex<State>,
+    /// Somebody was answered well.
+    answered: watch::Sender<()>,
 }
 
 /// What concerns one kind of object.
@@ -132,7 +134,8 @@ impl Switch {
             lines.push(Line::to(config, &files)?);
         }
         let state = Mutex::new(State { turn: 0, line: lines.into_iter().next(), failed: None });
-        let shared = Arc::new(Shared { access, patience, counts, state });
+        let answered = watch::Sender::default();
+        let shared = Arc::new(Shared { access, patience, counts, state, answered });
         Ok(Self { shared, own: Arc::default() })
     }
 
@@ -141,6 +144,11 @@ impl Switch {
         let own = Arc::<Own>::default();
         let heard = own.answered.subscribe();
         (Self { shared: Arc::clone(&self.shared), own }, heard)
+    }
+
+    /// Hears of each good answer from now on, whoever asked.
+    pub(super) fn anybody(&self) -> watch::Receiver<()> {
+        self.shared.answered.subscribe()
     }
 
     /// The server that a refusal came from, and as whom it was asked.
@@ -188,6 +196,7 @@ impl Switch {
             lock(&self.own.watches).last = Some(Instant::now());
         }
         self.own.answered.send_replace(());
+        self.shared.answered.send_replace(());
     }
 }
 

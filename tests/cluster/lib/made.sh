@@ -11,6 +11,8 @@ begin() {
   installed='' controllers=unknown
   background=()
   scratch=$(realpath "$(mktemp -d)")
+  # A signal may come where output is thrown away.
+  exec 3>&1
   # Before anything is made: a signal ends the script, and its end cleans up.
   trap end EXIT
   trap 'exit 130' INT
@@ -21,7 +23,6 @@ begin() {
   echo "cluster $server, $version, ${#nodes[@]} nodes that are ready; all that is made has the name or the label $run"
   add_namespace "$namespace"
   # Without the controllers nobody else finishes the removal of a namespace.
-
   if within 15 has_default_account >/dev/null; then
     controllers=yes
     return
@@ -86,6 +87,7 @@ end() {
   local status=$? item
   trap '' INT TERM
   trap - EXIT
+  exec >&3
   # The end came before that was known.
   [ $controllers != unknown ] || has_default_account >/dev/null 2>&1 || controllers=no
   for item in "${background[@]}"; do kill "$item" 2>/dev/null; done

@@ -79,6 +79,8 @@ mounted 'offload: {afterPackets: 30}' 'dataplane: ipvs' 'masquerade: {all: true}
 becomes "another one applies without a restart" threshold '"after 30 packets"'
 becomes "and so does the masquerade" seen 10.1.0.1
 check_equal "the flag beats the file" '"nftables"' "$(status_of '.services[] | select(.service == "shop/web") | .dataplane')"
+# What IPVS had before goes once it is idle.
+check "the move from IPVS is over" within "$soon" bash -c '! ipvsadm -Sn | grep -q .'
 written=$(counted weir_plan_operations_total)
 mounted '# In other words.' 'masquerade: {all: true}' 'offload: {afterPackets: 30}' 'log: {level: info}'
 becomes "the same in other words is read" "counted weir_config_reloads_total" 3

@@ -119,7 +119,9 @@ mod tests {
         assert!(is_told_elsewhere("kube_client::client") && is_told_elsewhere("kube_runtime"));
         assert!(!is_told_elsewhere("weir::watch::api") && !is_told_elsewhere("kube_clients"));
         assert!(
-            is_ours("weir::watch::api") && is_ours("weir_policy_host") && !is_ours("cranelift_codegen")
+            is_ours("weir::watch::api")
+                && is_ours("weir_policy_host")
+                && !is_ours("cranelift_codegen")
         );
     }
 }

@@ -12,7 +12,6 @@ pub mod commands;
 pub mod config;
 pub mod drive;
 pub mod files;
-pub mod heap;
 pub mod http;
 pub mod keep;
 pub mod kernel;

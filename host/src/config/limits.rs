@@ -14,6 +14,25 @@ use super::fault::Problem;
 use super::offload::Packets;
 use super::text::{Label, NotAllowed, written_as_text};
 
+/// Reads and writes a type as the one in it, which core has.
+macro_rules! said_by_its_core {
+    ($type:ident) => {
+        impl FromStr for $type {
+            type Err = NotAllowed;
+
+            fn from_str(text: &str) -> Result<Self, NotAllowed> {
+                text.parse().map(Self).map_err(|_| NotAllowed::new(text, Self::ALLOWED))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
 /// The name of a scheduler of either dataplane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AnyScheduler(decision::Scheduler);
@@ -23,19 +42,7 @@ written_as_text!(
     "one of rr, wrr, lc, wlc, lblc, lblcr, sh, dh, mh, sed, nq, fo, ovf, twos, random"
 );
 
-impl FromStr for AnyScheduler {
-    type Err = NotAllowed;
-
-    fn from_str(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map(Self).map_err(|_| NotAllowed::new(text, Self::ALLOWED))
-    }
-}
-
-impl fmt::Display for AnyScheduler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+said_by_its_core!(AnyScheduler);
 
 /// Interfaces, as policies name them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,19 +53,7 @@ written_as_text!(
     "an interface's name, a pattern such as `eth*`, or a group such as `group:uplink`"
 );
 
-impl FromStr for Interfaces {
-    type Err = NotAllowed;
-
-    fn from_str(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map(Self).map_err(|_| NotAllowed::new(text, Self::ALLOWED))
-    }
-}
-
-impl fmt::Display for Interfaces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+said_by_its_core!(Interfaces);
 
 /// A dataplane by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,19 +61,7 @@ pub struct OneDataplane(decision::Dataplane);
 
 written_as_text!(OneDataplane, "`ipvs` or `nftables`");
 
-impl FromStr for OneDataplane {
-    type Err = NotAllowed;
-
-    fn from_str(text: &str) -> Result<Self, NotAllowed> {
-        text.parse().map(Self).map_err(|_| NotAllowed::new(text, Self::ALLOWED))
-    }
-}
-
-impl fmt::Display for OneDataplane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+said_by_its_core!(OneDataplane);
 
 /// What nobody may cross in some namespaces, or in all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,7 +7,6 @@ use weir_core::kernel::RefusalKind;
 use weir_core::plan::Operation;
 use weir_core::state::VirtualKey;
 
-use crate::heap;
 use crate::kernel::words;
 use crate::reconcile::Turn;
 use crate::report::metrics::{OperationLabels, number};
@@ -20,9 +19,6 @@ const KEPT_PLANS: usize = 16;
 /// Operations of each that are kept in words.
 const KEPT_LINES: usize = 100;
 
-/// A plan of so many operations took memory that is worth giving back.
-const LARGE: usize = 1000;
-
 impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn turn(&mut self) {
         let started = Instant::now();
@@ -30,14 +26,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let took = started.elapsed();
         self.pace.synced(Instant::now());
         match turned {
-            Ok(turn) => {
-                self.turned(&turn, took);
-                let was_large = turn.plan.len() >= LARGE;
-                drop(turn);
-                if was_large {
-                    heap::give_back();
-                }
-            }
+            Ok(turn) => self.turned(&turn, took),
             Err(error) => {
                 self.shared.metrics.kernel.looks_failed.inc();
                 self.queued();

@@ -42,8 +42,12 @@ pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
 /// What nftables does with a service port whoever carries it: clients inside, masquerade, refusals.
 pub(super) fn beside(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) -> Nat {
     let At { front, taken, home } = *at;
-    let without = taken.all().into_iter().filter(|to| of.decision.weight(*to) == Weight(0));
-    let without: BTreeSet<SocketAddr> = without.collect();
+    let takes = |to: &SocketAddr| {
+        taken.everybody.contains(to) || taken.inside.is_some_and(|it| it.contains(to))
+    };
+    let without =
+        of.decision.weights.iter().filter(|(to, weight)| weight.value == Weight(0) && takes(to));
+    let without: BTreeSet<SocketAddr> = without.map(|(to, _)| *to).collect();
     if !without.is_empty() {
         wanted.shareless.insert(front.key, without);
     }

@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
 use weir::kernel::{How, LinuxKernel};
@@ -43,8 +44,8 @@ fn main() {
             let key = key(services / 2);
             let known = state(services);
             let mut desired = known.clone();
-            let slots = &mut desired.nats.get_mut(&key).unwrap().main.slots;
-            *slots.last_mut().unwrap() = Some(endpoint(services / 2, ENDPOINTS));
+            let nat = Arc::make_mut(desired.nats.get_mut(&key).unwrap());
+            *nat.main.slots.last_mut().unwrap() = Some(endpoint(services / 2, ENDPOINTS));
             // What a changed service touches, as the reconciler has it.
             let touched = BTreeSet::from([Key::Virtual(key)]);
             measure("change", || {
@@ -73,12 +74,13 @@ fn sync(kernel: &mut LinuxKernel, known: &KernelState, desired: &KernelState) {
 /// clients that are no pods masqueraded.
 fn state(services: u32) -> KernelState {
     let pods = ["10.128.0.0/9".parse().unwrap()];
-    let nats: BTreeMap<_, _> = (0..services).map(|number| (key(number), nat(number))).collect();
+    let nat = |number| (key(number), Arc::new(nat(number)));
+    let nats: BTreeMap<_, _> = (0..services).map(nat).collect();
     let elements = |key: &VirtualKey| Element::Vip(key.address);
     KernelState {
         base: Some(Base { pods: Pods::In(pods.into()), ..Base::default() }),
         elements: nats.keys().map(elements).collect(),
-        chains: nats.values().flat_map(Nat::chains).collect(),
+        chains: nats.values().flat_map(|nat| nat.chains()).collect(),
         flowtable: Some(BTreeSet::new()),
         nats,
         ..KernelState::default()

@@ -27,6 +27,7 @@ pub mod table;
 mod virtuals;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
 use weir_core::kernel::{
@@ -247,7 +248,7 @@ impl LinuxKernel {
         Ok(keyed.map(|(key, it)| (key, carried(&it.stats, &[]))).collect())
     }
 
-    fn observe_ipvs(&mut self) -> Result<BTreeMap<VirtualKey, Virtual>, ipvs_rs::Error> {
+    fn observe_ipvs(&mut self) -> Result<BTreeMap<VirtualKey, Arc<Virtual>>, ipvs_rs::Error> {
         let Some(ipvs) = &mut self.ipvs else { return Ok(BTreeMap::new()) };
         let entries = ipvs.services()?;
         self.listed = entries.len();
@@ -256,7 +257,7 @@ impl LinuxKernel {
         let mut all = BTreeMap::new();
         for entry in &entries {
             if let Some(key) = virtual_key(entry.service.key()) {
-                all.insert(key, found(entry, by_key.get(&key).copied()));
+                all.insert(key, found(entry, by_key.get(&key).copied()).into());
             }
         }
         Ok(all)

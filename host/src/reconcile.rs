@@ -15,7 +15,9 @@ mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use weir_core::alike::Alike;
 use weir_core::compile::{Front, Here, PortKey, fronts};
 use weir_core::decision::{
     AllLimits, Dataplane, Decision, Limits, Offload, Reason, Scheduler, usual_dataplane,
@@ -96,6 +98,9 @@ pub struct Decided {
     pub answers: Answers,
 }
 
+/// What was decided for each port of a service.
+pub type DecidedPorts = BTreeMap<PortKey, Decided>;
+
 /// What one turn did.
 #[derive(Debug, Default)]
 pub struct Turn {
@@ -166,7 +171,8 @@ pub struct Reconciler<K, P> {
     seen: FirstSeen,
     abilities: KernelAbilities,
     defaults: Defaults,
-    decided: BTreeMap<ObjectName, BTreeMap<PortKey, Box<Decided>>>,
+    decided: BTreeMap<ObjectName, Arc<DecidedPorts>>,
+    alike: Alike<DecidedPorts>,
     again: BTreeMap<ObjectName, Again>,
     meters: Meters,
     set_aside: Vec<SetAside>,
@@ -211,6 +217,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             drains: Drains::default(),
             seen: FirstSeen::default(),
             decided: BTreeMap::new(),
+            alike: Alike::default(),
             again: BTreeMap::new(),
             meters: Meters::default(),
             set_aside: Vec::new(),
@@ -380,13 +387,13 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
 
     /// What was decided for each port of a service.
     #[must_use]
-    pub fn decided(&self, service: &ObjectName) -> Option<&BTreeMap<PortKey, Box<Decided>>> {
-        self.decided.get(service)
+    pub fn decided(&self, service: &ObjectName) -> Option<&DecidedPorts> {
+        self.decided.get(service).map(Arc::as_ref)
     }
 
     /// All decisions in force.
     pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
-        self.decided.values().flat_map(BTreeMap::values).map(|it| &it.decision)
+        self.decided.values().flat_map(|ports| ports.values()).map(|it| &it.decision)
     }
 
     /// The service ports that were decided on.
@@ -397,7 +404,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// How many service ports a dataplane carries.
     #[must_use]
     pub fn ports_on(&self, dataplane: Dataplane) -> usize {
-        let all = self.decided.values().flat_map(BTreeMap::values);
+        let all = self.decided.values().flat_map(|ports| ports.values());
         all.filter(|it| it.decision.dataplane.value == dataplane).count()
     }
 

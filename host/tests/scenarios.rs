@@ -136,9 +136,11 @@ fn happen(happening: &Happening, there: &[Interface], world: &mut World) {
     }
     for (key, slot) in happening.emptied_slots() {
         let nat = kernel.state.nats.get_mut(&key).expect("nftables carries it");
+        let nat = std::sync::Arc::make_mut(nat);
         *nat.main.slots.get_mut(slot).expect("it has the slot") = None;
     }
-    kernel.state.virtuals.extend(happening.foreign());
+    let foreign = happening.foreign().map(|(key, it)| (key, it.into()));
+    kernel.state.virtuals.extend(foreign);
     for key in happening.given_up() {
         kernel.state.virtuals.remove(&key);
     }

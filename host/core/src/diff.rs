@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::plan::{Operation, Plan};
 use crate::state::{KernelState, Nat, Virtual, VirtualKey, Weight};
@@ -28,7 +29,7 @@ pub fn diff(known: &KernelState, desired: &KernelState) -> Plan {
     let removed = known.locals.difference(&desired.locals);
     steps.extend(removed.copied().map(Operation::RemoveLocal));
     for (key, want) in &desired.virtuals {
-        diff_virtual(*key, known.virtuals.get(key), want, &mut steps);
+        diff_virtual(*key, known.virtuals.get(key).map(Arc::as_ref), want, &mut steps);
     }
     let removed = known.virtuals.keys().filter(|key| !desired.virtuals.contains_key(key));
     steps.extend(removed.copied().map(Operation::RemoveVirtual));
@@ -57,33 +58,50 @@ fn diff_nftables(known: &KernelState, desired: &KernelState, steps: &mut Vec<Ope
     steps.extend(added.copied().map(Operation::AddChain));
     let removed = known.chains.difference(&desired.chains);
     steps.extend(removed.copied().map(Operation::RemoveChain));
+    let nothing = Arc::<Nat>::default();
     for (key, want) in &desired.nats {
-        let from = known.nats.get(key).cloned().unwrap_or_default();
+        let from = known.nats.get(key).unwrap_or(&nothing);
         diff_nat(*key, from, want, desired.virtuals.contains_key(key), steps);
     }
     let removed = known.nats.iter().filter(|(key, _)| !desired.nats.contains_key(key));
     steps.extend(removed.map(|(key, from)| Operation::RemoveNat {
         key: *key,
-        from: Box::new(from.clone()),
-        to: Box::default(),
+        from: Arc::clone(from),
+        to: Arc::clone(&nothing),
     }));
 }
 
 /// What moves to IPVS is carried by nftables until IPVS has it.
-fn diff_nat(key: VirtualKey, from: Nat, want: &Nat, on_ipvs: bool, steps: &mut Vec<Operation>) {
+fn diff_nat(
+    key: VirtualKey,
+    from: &Arc<Nat>,
+    want: &Arc<Nat>,
+    on_ipvs: bool,
+    steps: &mut Vec<Operation>,
+) {
     let moves = on_ipvs && from.carries() && !want.carries();
-    let mut to = want.clone().like(&from);
+    let mut to = like(want, from);
     if moves {
-        to.main.clone_from(&from.main);
-        (to.offload, to.memory, to.home) = (from.offload, from.memory, from.home);
+        let stays = Arc::make_mut(&mut to);
+        stays.main.clone_from(&from.main);
+        (stays.offload, stays.memory, stays.home) = (from.offload, from.memory, from.home);
     }
-    let stays = want.clone().like(&to);
-    if from != to {
-        steps.push(Operation::SetNat { key, from: Box::new(from), to: Box::new(to.clone()) });
+    if *from != to {
+        steps.push(Operation::SetNat { key, from: Arc::clone(from), to: Arc::clone(&to) });
     }
     if moves {
-        steps.push(Operation::RemoveNat { key, from: Box::new(to), to: Box::new(stays) });
+        let stays = like(want, &to);
+        steps.push(Operation::RemoveNat { key, from: to, to: stays });
     }
+}
+
+/// What is wanted, as [`Nat::like`] has it; the same thing wherever that is no other.
+fn like(want: &Arc<Nat>, known: &Arc<Nat>) -> Arc<Nat> {
+    if want == known || known.is_empty() {
+        return Arc::clone(want);
+    }
+    let like = Nat::clone(want).like(known);
+    if like == **want { Arc::clone(want) } else { Arc::new(like) }
 }
 
 fn diff_virtual(

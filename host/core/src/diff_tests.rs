@@ -6,7 +6,7 @@ use crate::fixtures::{any_state, any_whole, at, balance, ip, key, rr, whole};
 use crate::kernel::run;
 use crate::net::Protocol::Tcp;
 use crate::plan::Operation;
-use crate::state::{Base, Element, KernelState, Virtual};
+use crate::state::{Base, Element, KernelState, Nat, Virtual};
 
 /// What a plan says, line by line.
 fn lines(known: &KernelState, desired: &KernelState) -> Vec<String> {
@@ -165,7 +165,7 @@ proptest! {
         }
         // Which slot an endpoint is in makes no difference where it is picked by chance.
         for (key, nat) in &desired.nats {
-            prop_assert_eq!(Some(&nat.clone().like(&state.nats[key])), state.nats.get(key));
+            prop_assert_eq!(&Nat::clone(nat).like(&state.nats[key]), &*state.nats[key]);
         }
         state.nats.clone_from(&desired.nats);
         prop_assert_eq!(state, desired);
@@ -225,7 +225,7 @@ fn safe(
         prop_assert!(state.elements.contains(&Element::Service(*key)), "{} isn't registered", key);
     }
     for (key, now) in &state.virtuals {
-        let serves = |in_: &KernelState| in_.virtuals.get(key).is_some_and(has_server);
+        let serves = |in_: &KernelState| in_.virtuals.get(key).is_some_and(|it| has_server(it));
         if serves(known) && serves(desired) {
             prop_assert!(has_server(now), "{} has no server", key);
         }

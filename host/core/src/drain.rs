@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::decision::Scheduler;
 use crate::kernel::Server;
 use crate::leaving::Leaving;
-use crate::state::{Element, KernelState, Key, Nat, Virtual, VirtualKey, Weight};
+use crate::state::{Element, KernelState, Key, Virtual, VirtualKey, Weight};
 
 /// The lowest address that a server can have: the start of a range.
 pub(crate) const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -106,7 +107,7 @@ impl Drains {
                 (Some(have), Some(want)) if self.waits_for(*key, want) => {
                     self.hold_one(*key, have, want, now);
                 }
-                (Some(have), None) if desired.nats.get(key).is_some_and(Nat::carries) => {
+                (Some(have), None) if desired.nats.get(key).is_some_and(|nat| nat.carries()) => {
                     self.hold_moved(*key, have, known, desired, now);
                 }
                 // The service goes, went, or never drains: nothing to wait for.
@@ -133,7 +134,7 @@ impl Drains {
         now: u64,
     ) {
         let serving: BTreeSet<_> =
-            desired.nats.get(&key).into_iter().flat_map(Nat::endpoints).collect();
+            desired.nats.get(&key).into_iter().flat_map(|nat| nat.endpoints()).collect();
         let serves = |to: &SocketAddr| serving.contains(to);
         let leaves = key.protocol.is_connection_oriented() && self.limit > 0;
         let held = have.destinations.iter().filter(|(to, _)| serves(to) || leaves);
@@ -141,7 +142,8 @@ impl Drains {
             balance: have.balance.clone(),
             destinations: held.map(|(to, weight)| (*to, *weight)).collect(),
         };
-        let mut want = Virtual { balance: have.balance.clone(), destinations: BTreeMap::new() };
+        let none = BTreeMap::new();
+        let mut want = Arc::new(Virtual { balance: have.balance.clone(), destinations: none });
         for to in have.destinations.keys() {
             if serves(to) {
                 self.patient.insert((key, *to));
@@ -160,7 +162,7 @@ impl Drains {
         }
     }
 
-    fn hold_one(&mut self, key: VirtualKey, have: &Virtual, want: &mut Virtual, now: u64) {
+    fn hold_one(&mut self, key: VirtualKey, have: &Virtual, want: &mut Arc<Virtual>, now: u64) {
         self.forget(key, |to| {
             want.destinations.contains_key(to) || !have.destinations.contains_key(to)
         });
@@ -178,6 +180,7 @@ impl Drains {
                 continue;
             }
             self.since.entry(server).or_insert(now);
+            let want = Arc::make_mut(want);
             want.destinations.insert(to, Weight(0));
             // `sh` leaves a server of weight 0 in its table: without fall-back the clients that hash
             // to it would be refused (`ip_vs_sh_schedule` in net/netfilter/ipvs/ip_vs_sh.c).

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::{Drains, Saved};
 use crate::decision::Scheduler;
@@ -200,7 +201,8 @@ fn a_server_that_the_kernel_lost_is_not_waited_for() {
     let mut world = World::new(Tcp, &[A, B]);
     world.open(A, 1);
     world.wants(&[B], 1000);
-    world.kernel.state.virtuals.get_mut(&world.key).unwrap().destinations.remove(&at(A));
+    let it = world.kernel.state.virtuals.get_mut(&world.key).unwrap();
+    Arc::make_mut(it).destinations.remove(&at(A));
     let differs = world.ledger.observed(world.kernel.observe().unwrap());
     assert_eq!(world.turn(&differs, 2000), Vec::<String>::new());
     assert_eq!(world.ending(), Vec::<String>::new());
@@ -281,7 +283,7 @@ fn on_nftables(world: &mut World, endpoints: &[&str], now: u64) -> Vec<String> {
     let main = Leg { class: Some(class), slots };
     let nat = Nat { main, ..Nat::default() };
     let chains = nat.chains().collect();
-    let nats = BTreeMap::from([(world.key, nat)]);
+    let nats = BTreeMap::from([(world.key, nat.into())]);
     let keys = world.claim(KernelState { nats, chains, ..KernelState::default() });
     world
         .turn(&keys, now)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
@@ -52,7 +53,7 @@ pub(crate) fn rr(destinations: &[(&str, u32)]) -> Virtual {
 pub(crate) fn whole(virtuals: &[(VirtualKey, Virtual)]) -> KernelState {
     let mut state = KernelState { base: Some(Base::default()), ..KernelState::default() };
     for (key, it) in virtuals {
-        state.virtuals.insert(*key, it.clone());
+        state.virtuals.insert(*key, it.clone().into());
         state.locals.insert(key.address);
         state.elements.insert(Element::Service(*key));
         state.elements.insert(Element::Vip(key.address));
@@ -227,11 +228,11 @@ pub(crate) fn any_nat(key: VirtualKey) -> impl Strategy<Value = Nat> {
 
 /// Service ports on nftables with all that they rest on.
 fn any_nats() -> impl Strategy<Value = KernelState> {
-    let nat = any_key().prop_flat_map(|key| any_nat(key).prop_map(move |nat| (key, nat)));
+    let nat = any_key().prop_flat_map(|key| any_nat(key).prop_map(move |nat| (key, Arc::new(nat))));
     let devices = btree_set((1..4u8).prop_map(|n| format!("eth{n}").parse().unwrap()), 0..3);
     (proptest::collection::vec(nat, 0..5), devices).prop_map(|(nats, devices)| {
         let mut state = KernelState { nats: nats.into_iter().collect(), ..KernelState::default() };
-        state.chains = state.nats.values().flat_map(Nat::chains).collect();
+        state.chains = state.nats.values().flat_map(|nat| nat.chains()).collect();
         let offloads: Vec<_> = state.nats.values().filter_map(|nat| nat.offload).collect();
         let selections = offloads.iter().filter_map(|it| it.interfaces);
         state.interfaces = selections.map(|it| (it, devices.clone())).collect();
@@ -255,7 +256,7 @@ pub(crate) fn any_state() -> impl Strategy<Value = KernelState> {
     let base = any::<bool>().prop_map(|masquerade_all| Base { masquerade_all, ..Base::default() });
     let table = proptest::option::of((base, btree_set(element, 0..6), any_nats()));
     let locals = btree_set(any_key().prop_map(|key| key.address), 0..4);
-    let virtuals = btree_map(any_key(), any_virtual(), 0..6);
+    let virtuals = btree_map(any_key(), any_virtual().prop_map(Arc::new), 0..6);
     (table, virtuals, locals).prop_map(|(table, virtuals, locals)| {
         let in_table =
             table.map(|(base, elements, nats)| KernelState { base: Some(base), elements, ..nats });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::drain::FIRST;
 use crate::kernel::{Outcome, Server};
 use crate::plan::{Operation, Plan};
-use crate::state::{KernelState, Key, Nat, VirtualKey};
+use crate::state::{KernelState, Key, VirtualKey};
 
 /// Servers to which nftables sends nobody any more, and may have connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Leaving {
                 continue;
             }
             let endpoints = |state: &KernelState| -> BTreeSet<SocketAddr> {
-                state.nats.get(key).into_iter().flat_map(Nat::endpoints).collect()
+                state.nats.get(key).into_iter().flat_map(|nat| nat.endpoints()).collect()
             };
             let (had, has) = (endpoints(known), endpoints(desired));
             for to in had.difference(&has) {

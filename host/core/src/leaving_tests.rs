@@ -22,7 +22,7 @@ fn state(key: VirtualKey, servers: &[&str]) -> KernelState {
         Class { family, pick, slots, sticky: None, inside: false }
     });
     let main = Leg { class, slots: servers.iter().map(|to| Some(at(to))).collect() };
-    let nats = [(key, Nat { main, ..Nat::default() })].into();
+    let nats = [(key, Nat { main, ..Nat::default() }.into())].into();
     KernelState { nats, ..KernelState::default() }
 }
 

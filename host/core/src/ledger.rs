@@ -291,11 +291,12 @@ impl Ledger {
 
     /// Where another service has the name that clients would be remembered by, they would be sent to
     /// that one's endpoints.
-    fn leave_others_memory(&self, nat: &mut Nat, claim: &Claim) {
+    fn leave_others_memory(&self, nat: &mut Arc<Nat>, claim: &Claim) {
         let has = |home: &VirtualKey| {
             self.first(&Key::Virtual(*home)).is_some_and(|first| first.rank == claim.rank)
         };
         if nat.home.is_some_and(|home| !has(&home)) {
+            let nat = Arc::make_mut(nat);
             (nat.home, nat.memory) = (None, None);
         }
     }
@@ -395,7 +396,7 @@ impl Ledger {
         let keep = |key: VirtualKey| {
             let claim = self.first(&Key::Virtual(key))?;
             let keep = claim.keeps.get(&key)?.clone();
-            let translated = !claim.objects.nat(&key).is_some_and(Nat::carries);
+            let translated = !claim.objects.nat(&key).is_some_and(|nat| nat.carries());
             Some(Operation::EndFlows { key, keep, translated })
         };
         of.into_iter().filter_map(keep).collect()
@@ -486,6 +487,17 @@ impl Ledger {
         refused
     }
 
+    /// Keeps what is known of these objects and wanted just so only once.
+    pub fn share(&mut self, keys: &BTreeSet<Key>) {
+        for key in keys {
+            let (Key::Virtual(name), Some(claim)) = (key, self.first(key)) else { continue };
+            let on_ipvs = claim.objects.on_ipvs(name).cloned();
+            let nat = claim.objects.nat(name).cloned();
+            share(self.known.virtuals.get_mut(name), on_ipvs);
+            share(self.known.nats.get_mut(name), nat);
+        }
+    }
+
     /// Takes a look at the kernel for what is known; says which objects differ from what was known,
     /// those included that somebody else has made or given up since.
     pub fn observed(&mut self, seen: Observation) -> BTreeSet<Key> {
@@ -527,9 +539,17 @@ fn conflicts(key: Key, holders: Option<&Holders>) -> Vec<Conflict> {
     services.map(|loser| Conflict { key, winner: winner.clone(), loser }).collect()
 }
 
+fn share<T: PartialEq>(known: Option<&mut Arc<T>>, wanted: Option<Arc<T>>) {
+    if let (Some(known), Some(wanted)) = (known, wanted)
+        && *known == wanted
+    {
+        *known = wanted;
+    }
+}
+
 /// Whether nftables balances what comes to a service port.
 fn carries(state: &KernelState, key: &VirtualKey) -> bool {
-    state.nats.get(key).is_some_and(Nat::carries)
+    state.nats.get(key).is_some_and(|nat| nat.carries())
 }
 
 /// Whether nftables balances anybody who comes to a service port.

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -164,7 +165,7 @@ fn a_claim_looks_at_its_own_objects_only() {
 
 /// Somebody else's virtual service, as a look shows it.
 fn foreign(kernel: &mut FakeKernel, key: VirtualKey) {
-    kernel.state.virtuals.insert(key, rr(&[("203.0.113.1:80", 1)]));
+    kernel.state.virtuals.insert(key, rr(&[("203.0.113.1:80", 1)]).into());
 }
 
 #[test]
@@ -253,7 +254,8 @@ fn a_look_tells_what_differs() {
     let keys = ledger.claim(&name("a"), Some(1), wants(&[80, 81], "10.0.0.1:80"));
     turn(&mut ledger, &mut kernel, &keys);
     assert_eq!(ledger.observed(kernel.observe().unwrap()), [].into(), "nothing moved");
-    kernel.state.virtuals.get_mut(&key(Tcp, "10.96.0.1:80")).unwrap().destinations.clear();
+    let emptied = kernel.state.virtuals.get_mut(&key(Tcp, "10.96.0.1:80")).unwrap();
+    Arc::make_mut(emptied).destinations.clear();
     kernel.state.locals.insert(ip("10.96.0.9"));
     kernel.state.elements.remove(&Element::Vip(ip("10.96.0.1")));
     let differs = ledger.observed(kernel.observe().unwrap());

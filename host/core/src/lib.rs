@@ -7,6 +7,7 @@
 //! [`decision`] (checked and clamped) → [`compile`](mod@compile) (desired kernel state) →
 //! [`ledger`] (who holds what, known against desired) → [`diff`](mod@diff) → [`plan`].
 
+pub mod alike;
 pub mod compile;
 pub mod decision;
 pub mod diff;

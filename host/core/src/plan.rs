@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::interfaces::Digest;
 use crate::state::{
@@ -45,9 +46,11 @@ pub enum Operation {
         /// Its name.
         key: VirtualKey,
         /// As it is; empty where nftables does nothing with it.
-        from: Box<Nat>,
+        #[serde(serialize_with = "shared")]
+        from: Arc<Nat>,
         /// As it shall be.
-        to: Box<Nat>,
+        #[serde(serialize_with = "shared")]
+        to: Arc<Nat>,
     },
     /// Put another flowtable in the place of this one: flows that were offloaded go back to the
     /// slow path, and on.
@@ -78,9 +81,11 @@ pub enum Operation {
         /// Its name.
         key: VirtualKey,
         /// As it is.
-        from: Box<Nat>,
+        #[serde(serialize_with = "shared")]
+        from: Arc<Nat>,
         /// What stays beside IPVS, which carries it from now on; mostly nothing.
-        to: Box<Nat>,
+        #[serde(serialize_with = "shared")]
+        to: Arc<Nat>,
     },
     /// Take an element out of its set.
     RemoveElement(Element),
@@ -259,6 +264,10 @@ impl fmt::Display for Operation {
             }
         }
     }
+}
+
+fn shared<S: Serializer>(nat: &Arc<Nat>, to: S) -> Result<S::Ok, S::Error> {
+    nat.as_ref().serialize(to)
 }
 
 /// What is added to a list and what is taken off it: ` +eth0 -veth1`.

@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -174,7 +175,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// Kernel objects, wanted or found.
+/// Kernel objects, wanted or found. What is known, what is wanted and what a plan carries from one to the
+/// other is mostly the same thing: large ones are shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelState {
     /// The table with what belongs to no service.
@@ -182,14 +184,14 @@ pub struct KernelState {
     pub base: Option<Base>,
     /// Virtual services of IPVS.
     #[serde(with = "pairs")]
-    pub virtuals: BTreeMap<VirtualKey, Virtual>,
+    pub virtuals: BTreeMap<VirtualKey, Arc<Virtual>>,
     /// Addresses made local.
     pub locals: BTreeSet<IpAddr>,
     /// Elements of our sets.
     pub elements: BTreeSet<Element>,
     /// Service ports that nftables carries.
     #[serde(with = "pairs", default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub nats: BTreeMap<VirtualKey, Nat>,
+    pub nats: BTreeMap<VirtualKey, Arc<Nat>>,
     /// Chains that services share.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub chains: BTreeSet<Chain>,
@@ -287,21 +289,23 @@ impl KernelState {
 /// A map with a structured key, as a list of pairs: JSON has only text for keys.
 mod pairs {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::VirtualKey;
 
     pub(super) fn serialize<T: Serialize, S: Serializer>(
-        map: &BTreeMap<VirtualKey, T>,
+        map: &BTreeMap<VirtualKey, Arc<T>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        map.iter().collect::<Vec<_>>().serialize(to)
+        to.collect_seq(map.iter().map(|(key, it)| (key, it.as_ref())))
     }
 
     pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<BTreeMap<VirtualKey, T>, D::Error> {
-        Vec::<(VirtualKey, T)>::deserialize(from).map(|list| list.into_iter().collect())
+    ) -> Result<BTreeMap<VirtualKey, Arc<T>>, D::Error> {
+        let list = Vec::<(VirtualKey, T)>::deserialize(from)?;
+        Ok(list.into_iter().map(|(key, it)| (key, Arc::new(it))).collect())
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! Pure bookkeeping, bounded: when it is full, what was asked for longest ago goes.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
+use weir_core::alike::Alike;
 use weir_core::wish::{Refusal, Wish};
 
-use crate::Digest;
 use crate::guest::Failed;
 
 /// Everything that an answer is a function of, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    pub(crate) component: Digest,
-    /// Changes with the configuration and the node.
+    /// Changes with the component, its configuration and the node.
     pub(crate) setup: u64,
     pub(crate) namespace: u64,
     pub(crate) service: u64,
@@ -43,14 +41,17 @@ struct Entry {
 /// Answers by service port.
 pub(crate) struct Memory {
     entries: LruCache<Arc<str>, Entry>,
+    capacity: usize,
+    alike: Alike<Wish>,
     /// How often a last good answer came, changed or went.
     learned: u64,
 }
 
 impl Memory {
     pub(crate) fn new(capacity: usize) -> Self {
-        let capacity = NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN);
-        Self { entries: LruCache::new(capacity), learned: 0 }
+        // A bounded cache takes all the memory for its table at once.
+        let entries = LruCache::unbounded();
+        Self { entries, capacity: capacity.max(1), alike: Alike::default(), learned: 0 }
     }
 
     /// What was said about exactly these inputs.
@@ -77,8 +78,14 @@ impl Memory {
     /// Takes over an answer of an earlier run, unless there is one of this run.
     pub(crate) fn restore(&mut self, service_port: Arc<str>, wish: Wish) {
         if self.last_good(&service_port).is_none() {
-            self.update(service_port, |entry| entry.last_good = Some(Arc::new(wish)));
+            let wish = self.alike.share(wish);
+            self.update(service_port, |entry| entry.last_good = Some(wish));
         }
+    }
+
+    /// What a policy wishes, shared with others that it wished for alike.
+    pub(crate) fn share(&mut self, wish: Wish) -> Arc<Wish> {
+        self.alike.share(wish)
     }
 
     /// Keeps what was said. A failure that another try could mend is not kept as an answer: the
@@ -112,6 +119,9 @@ impl Memory {
         let before = entry.last_good.clone();
         let result = change(entry);
         self.learned += u64::from(entry.last_good != before);
+        if self.entries.len() > self.capacity {
+            self.entries.pop_lru();
+        }
         result
     }
 }
@@ -122,8 +132,7 @@ mod tests {
     use crate::FailureKind;
 
     fn stamp(service: u64) -> Stamp {
-        let component = Digest::of(b"p");
-        Stamp { component, setup: 1, namespace: 1, service, slices: 1, evaluation: 0 }
+        Stamp { setup: 1, namespace: 1, service, slices: 1, evaluation: 0 }
     }
 
     fn wish(note: &str) -> Reply {

@@ -15,6 +15,20 @@ use wasmtime::component::Component;
 
 use crate::digest::Digest;
 
+/// Loads machine code that this program compiled itself, now or in an earlier run; nothing else may be
+/// handed to it.
+///
+/// # Errors
+/// The code is of another version or other settings than the engine's.
+pub(crate) fn own(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    #[allow(unsafe_code, reason = "wasmtime has no checked way to load machine code")]
+    // SAFETY: the code is what `Engine::precompile_component` returned. Version and settings of the
+    // engine are checked by wasmtime.
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
 /// Permission bits of group and others, none of which may be set.
 const OTHERS: u32 = 0o077;
 
@@ -52,23 +66,20 @@ impl Precompiled {
     pub(crate) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         self.check_dir().ok()?;
         let code = self.read(&self.file(digest)).ok()?;
-        #[allow(unsafe_code, reason = "wasmtime has no checked way to load machine code")]
-        // SAFETY: the bytes were read from a file that belongs to this user, as does its directory,
-        // and neither could be written by another; only `store` puts files there, each a
-        // complete result of `Component::serialize` moved into place. The name holds the
-        // digest of the component and the fingerprint of the engine, which wasmtime checks too.
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.ok()
+        // The bytes were read from a file that belongs to this user, as does its directory, and
+        // neither could be written by another; only `store` puts files there, each complete and
+        // moved into place. The name holds the digest of the component and the fingerprint of
+        // the engine.
+        own(engine, &code).ok()
     }
 
     /// Keeps what was compiled.
     ///
     /// # Errors
     /// When the file can't be written; nothing is left behind then.
-    pub(crate) fn store(&self, digest: &Digest, component: &Component) -> io::Result<()> {
-        let code = component.serialize().map_err(|e| io::Error::other(e.to_string()))?;
+    pub(crate) fn store(&self, digest: &Digest, code: &[u8]) -> io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.dir)?;
-        file.write_all(&code)?;
+        file.write_all(code)?;
         file.as_file().sync_data()?;
         file.persist(self.file(digest)).map_err(|e| e.error)?;
         Ok(())
@@ -141,9 +152,9 @@ mod tests {
         let (dir, engine) = (root.path().join("code"), engine());
         let precompiled = Precompiled::open(&dir, &engine).unwrap();
         let digest = Digest::of(b"(component)");
-        let component = Component::new(&engine, wat::parse_str("(component)").unwrap()).unwrap();
+        let code = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
         assert!(precompiled.load(&engine, &digest).is_none());
-        precompiled.store(&digest, &component).unwrap();
+        precompiled.store(&digest, &code).unwrap();
         assert!(precompiled.load(&engine, &digest).is_some());
 
         fs::set_permissions(precompiled.file(&digest), Permissions::from_mode(0o620)).unwrap();
@@ -174,10 +185,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let engine = engine();
         let precompiled = Precompiled::open(&root.path().join("code"), &engine).unwrap();
-        let component = Component::new(&engine, wat::parse_str("(component)").unwrap()).unwrap();
+        let code = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
         let (kept, gone) = (Digest::of(b"kept"), Digest::of(b"gone"));
-        precompiled.store(&kept, &component).unwrap();
-        precompiled.store(&gone, &component).unwrap();
+        precompiled.store(&kept, &code).unwrap();
+        precompiled.store(&gone, &code).unwrap();
         precompiled.keep_only([&kept].into_iter());
         assert!(precompiled.load(&engine, &kept).is_some());
         assert!(precompiled.load(&engine, &gone).is_none());

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::failure::one_line;
 use crate::inspect::inspect;
 use crate::meter::Meter;
-use crate::precompiled::Precompiled;
+use crate::precompiled::{self, Precompiled};
 use crate::ticker::{Running, TICK, Ticker};
 use crate::{Limits, LoadError};
 
@@ -30,6 +30,7 @@ pub struct SandboxConfig {
 
 /// Compiles and runs policies. One for the whole daemon.
 pub struct Sandbox {
+    settings: Config,
     engine: Engine,
     linker: Linker<Meter>,
     limits: Mutex<Arc<Limits>>,
@@ -67,7 +68,8 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Arc<Self>, SandboxError> {
         let SandboxConfig { limits, code_dir } = config;
         let failed = |e: wasmtime::Error| SandboxError::Engine(e.to_string());
-        let engine = Engine::new(&settings(&limits)).map_err(failed)?;
+        let settings = settings(&limits);
+        let engine = Engine::new(&settings).map_err(failed)?;
         let linker = abi::linker(&engine).map_err(failed)?;
         let ticker = Ticker::start(&engine).map_err(SandboxError::Clock)?;
         let (precompiled, warning) = match code_dir.map(|dir| Precompiled::open(&dir, &engine)) {
@@ -76,7 +78,7 @@ impl Sandbox {
             Some(Err(e)) => (None, Some(unusable(&e))),
         };
         let limits = Mutex::new(Arc::new(limits));
-        Ok(Arc::new(Self { engine, linker, limits, ticker, precompiled, warning }))
+        Ok(Arc::new(Self { settings, engine, linker, limits, ticker, precompiled, warning }))
     }
 
     /// Why machine code is kept in memory only, if it is.
@@ -127,10 +129,14 @@ impl Sandbox {
             return Ok(component);
         }
         inspect(bytes, &self.limits())?;
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|e| LoadError::Compile(one_line(e.as_ref())))?;
+        let wrong = |e: wasmtime::Error| LoadError::Compile(one_line(e.as_ref()));
+        // An engine keeps what its compiler once needed: this one goes with it.
+        let compiler = Engine::new(&self.settings).map_err(wrong)?;
+        let code = compiler.precompile_component(bytes).map_err(wrong)?;
+        drop(compiler);
+        let component = precompiled::own(&self.engine, &code).map_err(wrong)?;
         if let Some(precompiled) = &self.precompiled
-            && let Err(error) = precompiled.store(digest, &component)
+            && let Err(error) = precompiled.store(digest, &code)
         {
             tracing::warn!(%error, "compiled policy not kept");
         }
@@ -184,6 +190,6 @@ fn settings(limits: &Limits) -> Config {
     config
 }
 
-fn unusable(error: &crate::precompiled::Unusable) -> String {
+fn unusable(error: &precompiled::Unusable) -> String {
     format!("{}; policies are compiled at every start", one_line(error))
 }

@@ -174,7 +174,7 @@ impl Slot {
         }
         let Evaluation { outcome, said, fuel } = guest.decide(view());
         let reply = match outcome {
-            Ok(Ok(wish)) => Reply::Wish(Arc::new(wish)),
+            Ok(Ok(wish)) => Reply::Wish(lock(&self.memory).share(wish)),
             Ok(Err(refusal)) => Reply::Refusal(refusal),
             Err(failed) => Reply::Failed(failed),
         };
@@ -281,7 +281,6 @@ impl Slot {
 
 fn stamp(guest: &Guest, setup: u64, key: &RevisionKey) -> Stamp {
     Stamp {
-        component: *guest.digest(),
         setup,
         namespace: key.namespace,
         service: key.service,

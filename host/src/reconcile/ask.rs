@@ -1,7 +1,7 @@
 //! What the policies are asked about a service, and what is made of their answers.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use weir_core::compile::{Here, PortKey, fronts};
@@ -13,20 +13,16 @@ use weir_core::sight::{Beside, in_force, view_of};
 use weir_core::state::VirtualKey;
 use weir_policy_host::{Answers, Wants};
 
-use super::{Decided, Policies, Question, Reconciler};
+use super::{Decided, DecidedPorts, Policies, Question, Reconciler};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
-    pub(super) fn decide(
-        &mut self,
-        service: &Service,
-        now: u64,
-    ) -> BTreeMap<PortKey, Box<Decided>> {
-        let mut decided = BTreeMap::new();
+    pub(super) fn decide(&mut self, service: &Service, now: u64) -> DecidedPorts {
+        let mut decided = DecidedPorts::new();
         for port in &service.ports {
             let mut answers = self.ask(service, port, now);
             let decision = decide(&self.asked(service, port), &answers.wishes);
             answers.wishes.shrink_to_fit();
-            decided.insert(PortKey::of(port), Box::new(Decided { decision, answers }));
+            decided.insert(PortKey::of(port), Decided { decision, answers });
         }
         decided
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use weir_core::compile::{Here, PortKey};
+use weir_core::compile::Here;
 use weir_core::decision::Dataplane;
 use weir_core::interfaces::{BadGroup, Changes};
 use weir_core::kernel::Kernel;
@@ -11,7 +11,7 @@ use weir_core::model::{Service, Touched};
 use weir_core::net::ObjectName;
 use weir_core::view::Interface;
 
-use super::{Decided, Policies, Reconciler};
+use super::{DecidedPorts, Policies, Reconciler};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Takes in the node's interfaces as they are now, however many changed: what they change is
@@ -55,11 +55,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     /// Notes whether a service's node ports follow the node's interfaces.
-    pub(super) fn note_by_interface(
-        &mut self,
-        name: &ObjectName,
-        decided: &BTreeMap<PortKey, Box<Decided>>,
-    ) {
+    pub(super) fn note_by_interface(&mut self, name: &ObjectName, decided: &DecidedPorts) {
         if decided.values().any(|it| it.decision.node_ports.is_some()) {
             self.by_interface.insert(name.clone());
         } else {

@@ -1,6 +1,7 @@
 //! The loop's turn against a kernel in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_core::kernel::{FakeKernel, Outcome, RefusalKind, Traffic};
 use weir_core::model::{
@@ -264,10 +265,8 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
     };
     let balance =
         Balance { scheduler: Scheduler::Wrr, flags: SchedulerFlags::default(), persistence: None };
-    let theirs = Virtual {
-        balance,
-        destinations: BTreeMap::from([("10.9.9.9:80".parse().unwrap(), Weight(5))]),
-    };
+    let destinations = BTreeMap::from([("10.9.9.9:80".parse().unwrap(), Weight(5))]);
+    let theirs = Arc::new(Virtual { balance, destinations });
     let mut kernel = FakeKernel::default();
     kernel.state.virtuals.insert(key, theirs.clone());
     let mut all = subject(kernel, Wish::default());

@@ -1,8 +1,8 @@
 //! One turn: what is touched is worked out, planned and sent, and what was refused is learnt from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use weir_core::compile::{PortKey, allocated, compile};
+use weir_core::compile::{allocated, compile};
 use weir_core::decision::{Reason, Scheduler};
 use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
 use weir_core::ledger::Wanted;
@@ -12,7 +12,7 @@ use weir_core::plan::Operation;
 use weir_core::state::{Chain, Element, Key, Pick, VirtualKey};
 use weir_policy_host::Failure;
 
-use super::{Decided, Policies, PolicyFailed, Reconciler, SetAside, Turn};
+use super::{DecidedPorts, Policies, PolicyFailed, Reconciler, SetAside, Turn};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// One turn: works out what is touched, and makes the kernel match.
@@ -34,6 +34,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let plan = self.ledger.plan(&keys, &mut self.drains, now);
         let outcomes = self.kernel.apply(&plan);
         let refused = self.ledger.settle(&plan, &outcomes);
+        self.ledger.share(&keys);
         self.drains.leaving.settle(&plan, &outcomes);
         self.retries.settle(&keys, &plan, &outcomes, now);
         self.learn(&refused);
@@ -104,7 +105,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 
     /// What is set aside, and which policies failed, and wasn't so when the service was worked out last.
-    fn note_new(&mut self, name: &ObjectName, decided: &BTreeMap<PortKey, Box<Decided>>) {
+    fn note_new(&mut self, name: &ObjectName, decided: &DecidedPorts) {
         let before = self.decided.get(name);
         for (&port, it) in decided {
             let known = before.and_then(|ports| ports.get(&port));
@@ -153,7 +154,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             self.by_interface.remove(name);
             self.pending.forget(name);
             self.meters.forget(name);
-            for port in self.decided.remove(name).unwrap_or_default().keys() {
+            for port in self.decided.remove(name).iter().flat_map(|ports| ports.keys()) {
                 self.policies.forget(name, *port);
             }
             // Another's: what it is is none of weir's business, but its addresses are in use.
@@ -180,7 +181,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         }
         self.note_new(name, &decided);
         self.note_by_interface(name, &decided);
-        self.decided.insert(name.clone(), decided);
+        self.decided.insert(name.clone(), self.alike.share(decided));
         self.ledger.claim(name, service.created, wanted)
     }
 }

@@ -11,7 +11,7 @@ use weir_core::compile::Front;
 use weir_core::drain::Drains;
 use weir_core::kernel::{Kernel, Traffic};
 use weir_core::model::Service;
-use weir_core::state::{KernelState, Nat};
+use weir_core::state::KernelState;
 use weir_core::wish::Refusal;
 use weir_policy_host::{PolicyStats, plain};
 
@@ -263,7 +263,7 @@ fn endpoints(wanted: &KernelState, fronts: &[Front]) -> usize {
     let keys = || fronts.iter().map(|front| &front.key);
     let on_ipvs = keys().filter_map(|key| wanted.virtuals.get(key));
     let on_ipvs = on_ipvs.flat_map(|it| it.destinations.keys().copied());
-    let on_nftables = keys().filter_map(|key| wanted.nats.get(key)).flat_map(Nat::endpoints);
+    let on_nftables = keys().filter_map(|key| wanted.nats.get(key)).flat_map(|nat| nat.endpoints());
     on_ipvs.chain(on_nftables).collect::<BTreeSet<SocketAddr>>().len()
 }
 

@@ -32,7 +32,7 @@ struct Packet<'a> {
 
 impl Packet<'_> {
     fn nat(&self) -> Option<&Nat> {
-        self.world.state.nats.get(&self.key)
+        self.world.state.nats.get(&self.key).map(AsRef::as_ref)
     }
 
     fn is_of_node(&self) -> bool {

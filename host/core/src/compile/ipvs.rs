@@ -12,7 +12,7 @@ pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
     let key = front.key;
     let weighted = taken.everybody.iter().map(|to| (*to, of.decision.weight(*to)));
     let it = Virtual { balance: balance(of.decision), destinations: weighted.collect() };
-    wanted.state.virtuals.insert(key, it);
+    wanted.state.virtuals.insert(key, it.into());
     wanted.state.elements.insert(Element::Service(key));
     if front.way != Way::NodePort && !front.own {
         // Through an address that is local every port of the node could be reached.
@@ -22,7 +22,7 @@ pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
     let beside = Nat { offload: None, ..nftables::beside(of, at, wanted) };
     if !beside.is_empty() {
         wanted.state.chains.extend(beside.chains());
-        wanted.state.nats.insert(key, beside);
+        wanted.state.nats.insert(key, beside.into());
     }
 }
 

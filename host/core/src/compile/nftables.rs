@@ -35,7 +35,7 @@ pub(super) fn compile(of: &OfPort<'_>, at: &At<'_>, wanted: &mut Wanted) {
     nat.main = main;
     if !nat.is_empty() {
         wanted.state.chains.extend(nat.chains());
-        wanted.state.nats.insert(key, nat);
+        wanted.state.nats.insert(key, nat.into());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A kernel in memory that refuses as Linux does. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{
     Kernel, Lost, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind,
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::plan::{Operation, Plan, Stage};
-use crate::state::{Balance, Base, Chain, KernelState, Nat, Virtual, VirtualKey};
+use crate::state::{Balance, Base, Chain, KernelState, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
@@ -33,7 +34,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
                 return added(false);
             }
             let fresh = Virtual { balance: balance.clone(), destinations: BTreeMap::new() };
-            added(state.virtuals.insert(*key, fresh).is_none())
+            added(state.virtuals.insert(*key, Arc::new(fresh)).is_none())
         }
         Operation::SetVirtual(key, balance) => {
             virtual_of(state, key).map(|it| it.balance = balance.clone())
@@ -115,13 +116,13 @@ fn run_nftables(state: &mut KernelState, operation: &Operation) -> Outcome {
             if !to.chains().all(|chain| state.chains.contains(&chain)) {
                 return Err(no_such());
             }
-            state.nats.insert(*key, Nat::clone(to));
+            state.nats.insert(*key, Arc::clone(to));
             Ok(())
         }
         Operation::RemoveNat { key, to, .. } => {
             let was = state.nats.remove(key).is_some();
             if !to.is_empty() {
-                state.nats.insert(*key, Nat::clone(to));
+                state.nats.insert(*key, Arc::clone(to));
             }
             found(was)
         }
@@ -149,7 +150,7 @@ fn virtual_of<'a>(
     state: &'a mut KernelState,
     key: &VirtualKey,
 ) -> Result<&'a mut Virtual, Refusal> {
-    state.virtuals.get_mut(key).ok_or_else(no_such)
+    state.virtuals.get_mut(key).map(Arc::make_mut).ok_or_else(no_such)
 }
 
 /// A kernel in memory, and what the process before it knows of whose a virtual service is.
@@ -231,7 +232,7 @@ impl FakeKernel {
     pub fn seen(observation: Observation) -> Self {
         let ownership = Ownership::of(&observation);
         let Observation { ours: mut state, foreign } = observation;
-        state.virtuals.extend(foreign.into_iter().map(|key| (key, some_form())));
+        state.virtuals.extend(foreign.into_iter().map(|key| (key, some_form().into())));
         Self { state, ownership, ..Self::default() }
     }
 

@@ -3,6 +3,7 @@ use crate::decision::Scheduler;
 use crate::fixtures::{at, balance, key};
 use crate::kernel::{Outcome, Refusal, RefusalKind};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::net::Family;
 use crate::net::Protocol::Tcp;
@@ -95,7 +96,7 @@ fn nat(offload: bool) -> Nat {
 
 #[test]
 fn what_nftables_does_not_take_stays_with_ipvs() {
-    let take = |key| Operation::SetNat { key, from: Box::default(), to: Box::new(nat(false)) };
+    let take = |key| Operation::SetNat { key, from: Arc::default(), to: Arc::new(nat(false)) };
     let all = [
         take(web()),
         Operation::SetDestination(web(), at("10.1.0.1:80"), Weight(0)),
@@ -126,8 +127,8 @@ fn what_nftables_does_not_take_stays_with_ipvs() {
 fn what_ipvs_does_not_take_stays_with_nftables() {
     let all = [
         Operation::AddVirtual(web(), balance(Scheduler::Lc)),
-        Operation::RemoveNat { key: web(), from: Box::new(nat(false)), to: Box::default() },
-        Operation::RemoveNat { key: api(), from: Box::new(nat(false)), to: Box::default() },
+        Operation::RemoveNat { key: web(), from: Arc::new(nat(false)), to: Arc::default() },
+        Operation::RemoveNat { key: api(), from: Arc::new(nat(false)), to: Arc::default() },
     ];
     assert_eq!(
         refused_as(RefusalKind::Unsupported, &all, &all[0]),
@@ -140,7 +141,7 @@ fn a_service_does_without_offload_that_can_not_be_had() {
     let offload = Chain::Offload(nat(true).offload.unwrap());
     let all = [
         Operation::AddChain(offload),
-        Operation::SetNat { key: web(), from: Box::default(), to: Box::new(nat(true)) },
+        Operation::SetNat { key: web(), from: Arc::default(), to: Arc::new(nat(true)) },
     ];
     assert_eq!(refused(&all, &all[0]), ["add chain offload after 2: other"]);
     let mut lost = Lost::default();

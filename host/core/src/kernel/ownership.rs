@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Observation, Outcome, RefusalKind};
 use crate::plan::Operation;
@@ -49,9 +50,9 @@ impl Ownership {
     /// Parts what a look found into ours and others'.
     pub fn sort(
         &mut self,
-        all: BTreeMap<VirtualKey, Virtual>,
+        all: BTreeMap<VirtualKey, Arc<Virtual>>,
         proof: &Proof<'_>,
-    ) -> (BTreeMap<VirtualKey, Virtual>, BTreeSet<VirtualKey>) {
+    ) -> (BTreeMap<VirtualKey, Arc<Virtual>>, BTreeSet<VirtualKey>) {
         let first = !std::mem::replace(&mut self.looked, true);
         // An entry beside a virtual service that turned out to be somebody else's is yet to go.
         let named = proof.register.into_iter().flatten().filter_map(registered);

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Ownership, Proof};
 use crate::decision::Scheduler;
@@ -17,8 +18,8 @@ fn of(at: &str) -> VirtualKey {
     key(Tcp, at)
 }
 
-fn listed(all: &[&str]) -> BTreeMap<VirtualKey, Virtual> {
-    all.iter().map(|at| (of(at), rr(&[]))).collect()
+fn listed(all: &[&str]) -> BTreeMap<VirtualKey, Arc<Virtual>> {
+    all.iter().map(|at| (of(at), rr(&[]).into())).collect()
 }
 
 /// Which of `all` are ours, where `register` names these (or is missing) and 10.96.0.1 is local by

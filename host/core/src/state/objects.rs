@@ -2,14 +2,15 @@
 //! Pure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Chain, Element, KernelState, Key, Nat, Virtual, VirtualKey};
 
 /// Kernel objects of one service.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    virtuals: Box<[(VirtualKey, Virtual)]>,
-    nats: Box<[(VirtualKey, Nat)]>,
+    virtuals: Box<[(VirtualKey, Arc<Virtual>)]>,
+    nats: Box<[(VirtualKey, Arc<Nat>)]>,
     locals: Box<[IpAddr]>,
     elements: Box<[Element]>,
     chains: Box<[Chain]>,
@@ -44,13 +45,13 @@ impl Objects {
 
     /// The virtual service of a service port.
     #[must_use]
-    pub fn on_ipvs(&self, key: &VirtualKey) -> Option<&Virtual> {
+    pub fn on_ipvs(&self, key: &VirtualKey) -> Option<&Arc<Virtual>> {
         find(&self.virtuals, key)
     }
 
     /// What nftables does with a service port.
     #[must_use]
-    pub fn nat(&self, key: &VirtualKey) -> Option<&Nat> {
+    pub fn nat(&self, key: &VirtualKey) -> Option<&Arc<Nat>> {
         find(&self.nats, key)
     }
 

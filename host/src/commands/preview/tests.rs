@@ -49,6 +49,7 @@ fn a_plan_drains_as_the_daemon_would() {
 
     let (key, it): (&VirtualKey, _) = kernel.state.virtuals.iter_mut().next().unwrap();
     let ending: Server = (*key, "10.1.0.2:8080".parse().unwrap());
+    let it = std::sync::Arc::make_mut(it);
     *it.destinations.get_mut(&ending.1).unwrap() = weir_core::state::Weight(0);
     let saved = vec![Saved { key: ending.0, to: ending.1, since: millis() }];
     std::fs::create_dir(dir.path().join("run")).unwrap();

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use weir_core::interfaces::IfName;
@@ -172,7 +173,7 @@ fn range(from: IpAddr, to: IpAddr) -> Option<IpNet> {
 }
 
 fn nat(state: &mut KernelState, key: VirtualKey) -> &mut Nat {
-    state.nats.entry(key).or_default()
+    Arc::make_mut(state.nats.entry(key).or_default())
 }
 
 fn never_balanced(key: VirtualKey) -> Class {

@@ -88,7 +88,7 @@ fn sticky() -> KernelState {
         let memory = Some(Memory { family, seconds: one });
         let nat = Nat { main, memory, home: Some(home), ..Nat::default() };
         state.chains.extend(nat.chains());
-        state.nats.insert(of, nat);
+        state.nats.insert(of, nat.into());
         state.elements.insert(state::Element::Member(home, scope, to));
     }
     state

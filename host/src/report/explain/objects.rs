@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_core::drain::Drains;
 use weir_core::kernel::{Kernel, Refusal};
 use weir_core::net::ObjectName;
-use weir_core::state::{KernelState, Key, VirtualKey};
+use weir_core::state::{KernelState, Key, Nat, VirtualKey};
 
 use super::Object;
 use crate::reconcile::{Policies, Reconciler};
@@ -34,7 +34,7 @@ pub(super) fn objects<K: Kernel, P: Policies>(
 fn holds(known: &KernelState, wanted: &KernelState, key: Key) -> bool {
     let Key::Virtual(key) = key else { return known.agrees_on(key, wanted) };
     let on_nftables = match (known.nats.get(&key), wanted.nats.get(&key)) {
-        (Some(have), Some(want)) => want.clone().like(have) == *have,
+        (Some(have), Some(want)) => Nat::clone(want).like(have) == **have,
         (have, want) => have.is_none() && want.is_none(),
     };
     on_nftables && holds_virtual(known, wanted, key)

@@ -1,0 +1,241 @@
+//! An OpenTelemetry collector for tests: takes spans by OTLP over HTTP, and keeps them to be looked at.
+//!
+//! It answers on a port of the loopback that the system chooses, on a thread of its own.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode as Code;
+use prost::Message as _;
+use tokio::net::TcpListener;
+
+/// A span as it came, with bytes and values in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Its trace.
+    pub trace: Vec<u8>,
+    /// Its own identifier.
+    pub id: Vec<u8>,
+    /// That of the span around it; empty at the root.
+    pub parent: Vec<u8>,
+    /// Its name.
+    pub name: String,
+    /// When it began, in nanoseconds since 1970.
+    pub began: u64,
+    /// When it ended.
+    pub ended: u64,
+    /// It is marked as failed.
+    pub failed: bool,
+    /// Its attributes, in the order in which they came.
+    pub attributes: Vec<(String, String)>,
+    /// How many events it carries.
+    pub events: usize,
+    /// What it is of.
+    pub resource: Vec<(String, String)>,
+}
+
+impl Span {
+    /// An attribute's value, in words.
+    #[must_use]
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        find(&self.attributes, key)
+    }
+
+    /// A value of what it is of, in words.
+    #[must_use]
+    pub fn of(&self, key: &str) -> Option<&str> {
+        find(&self.resource, key)
+    }
+}
+
+fn find<'a>(among: &'a [(String, String)], key: &str) -> Option<&'a str> {
+    among.iter().find(|(it, _)| it == key).map(|(_, value)| value.as_str())
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its path.
+    pub path: String,
+    /// Its headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What the collector holds and how it answers.
+#[derive(Debug, Default)]
+struct Kept {
+    spans: Vec<Span>,
+    asked: Vec<Asked>,
+    refuse: Option<u16>,
+    stall: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A collector that runs until the process ends.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Collector {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// No port or thread can be had.
+    pub fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let it = Self { address: listener.local_addr()?, shared: Arc::default() };
+        let shared = Arc::clone(&it.shared);
+        let serve = move || runtime.block_on(serve(&listener, &shared));
+        std::thread::Builder::new().name("collector".to_owned()).spawn(serve)?;
+        Ok(it)
+    }
+
+    /// What `OTEL_EXPORTER_OTLP_ENDPOINT` would say.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on answers with this status and keeps nothing; `None`: as it should.
+    pub fn refuse(&self, with: Option<u16>) {
+        self.shared.kept().refuse = with;
+    }
+
+    /// From now on takes connections and requests, and never answers.
+    pub fn stall(&self) {
+        self.shared.kept().stall = true;
+    }
+
+    /// All spans that have come.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        self.shared.kept().spans.clone()
+    }
+
+    /// All requests that were answered, refused ones too.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.kept().asked.clone()
+    }
+
+    /// Waits until that many requests have come; says whether they did in time.
+    #[must_use]
+    pub fn is_asked(&self, times: usize, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut kept = self.shared.kept();
+        while kept.asked.len() < times {
+            let Some(left) = end.checked_duration_since(Instant::now()) else { return false };
+            let woken = self.shared.changed.wait_timeout(kept, left);
+            kept = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+async fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+    let connections = tokio::task::LocalSet::new();
+    let accept = async {
+        while let Ok((stream, _)) = listener.accept().await {
+            let shared = Arc::clone(shared);
+            let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+            let connection = hyper::server::conn::http1::Builder::new();
+            let connection = connection.serve_connection(TokioIo::new(stream), service);
+            // A client that goes away in the middle is a client's matter.
+            tokio::task::spawn_local(async move { drop(connection.await) });
+        }
+    };
+    connections.run_until(accept).await;
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+    let stalls = shared.kept().stall;
+    let status = take(&shared, &head, body.ok().as_deref());
+    shared.changed.notify_all();
+    if stalls {
+        std::future::pending::<()>().await;
+    }
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+fn take(shared: &Shared, head: &hyper::http::request::Parts, body: Option<&[u8]>) -> StatusCode {
+    let mut kept = shared.kept();
+    let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+    kept.asked.push(Asked { path: head.uri.path().to_owned(), headers: headers.collect() });
+    if let Some(refused) = kept.refuse {
+        return StatusCode::from_u16(refused).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let is_protobuf =
+        head.headers.get("content-type").is_some_and(|it| it == "application/x-protobuf");
+    let request = body.filter(|_| is_protobuf).map(ExportTraceServiceRequest::decode);
+    let Some(Ok(request)) = request else { return StatusCode::BAD_REQUEST };
+    kept.spans.extend(spans(request));
+    StatusCode::OK
+}
+
+fn spans(request: ExportTraceServiceRequest) -> Vec<Span> {
+    let mut all = Vec::new();
+    for of in request.resource_spans {
+        let resource = words(of.resource.map(|it| it.attributes).unwrap_or_default());
+        let spans = of.scope_spans.into_iter().flat_map(|it| it.spans);
+        all.extend(spans.map(|span| Span {
+            trace: span.trace_id,
+            id: span.span_id,
+            parent: span.parent_span_id,
+            name: span.name,
+            began: span.start_time_unix_nano,
+            ended: span.end_time_unix_nano,
+            failed: span.status.is_some_and(|it| it.code == Code::Error as i32),
+            attributes: words(span.attributes),
+            events: span.events.len(),
+            resource: resource.clone(),
+        }));
+    }
+    all
+}
+
+fn words(of: Vec<KeyValue>) -> Vec<(String, String)> {
+    of.into_iter().map(|it| (it.key, word(it.value))).collect()
+}
+
+fn word(of: Option<AnyValue>) -> String {
+    match of.and_then(|it| it.value) {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::IntValue(value)) => value.to_string(),
+        Some(Value::DoubleValue(value)) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -19,6 +19,7 @@ use crate::args::{
 };
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::kernel::doctor::{self, Verdict};
+use crate::traces::Traces;
 use crate::{app, args, log};
 
 /// Does what the command line says.
@@ -97,7 +98,7 @@ fn load(global: &GlobalArgs, source: &SourceArgs) -> Result<Config> {
 fn open(global: &GlobalArgs, source: &SourceArgs) -> Result<(ConfigFile, Config)> {
     let flags = global.overrides(source);
     let (file, (config, notices)) = ConfigFile::open(source.config.as_deref(), flags)?;
-    log::start(&config.log);
+    log::start(&config.log, None);
     log::notices(&notices);
     Ok((file, config))
 }
@@ -108,13 +109,21 @@ fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
 }
 
 fn daemon(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode> {
-    let (file, config) = open(global, &args.source)?;
+    let flags = global.overrides(&args.source);
+    let (file, (config, notices)) = ConfigFile::open(args.source.config.as_deref(), flags)?;
+    let traces = args.write_config_to.is_none().then(|| Traces::open(&config));
+    log::start(&config.log, traces.as_ref().and_then(Traces::layer));
+    log::notices(&notices);
     if let Some(file) = &args.write_config_to {
         config::write_to(&config, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    app::run(&config, file)?;
-    Ok(ExitCode::SUCCESS)
+    traces.iter().for_each(Traces::tell);
+    let ended = app::run(&config, file);
+    if let Some(traces) = traces {
+        traces.finish();
+    }
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 fn run_dir(global: &GlobalArgs) -> PathBuf {

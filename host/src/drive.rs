@@ -11,6 +11,7 @@ mod news;
 mod settings;
 mod traffic;
 mod turns;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -94,6 +95,7 @@ pub struct Drive<K, P> {
     rescans: VecDeque<Sender<Result<(), String>>>,
     /// Who waits for the next turn only.
     sync_waits: Vec<Sender<Result<(), String>>>,
+    walk: walk::Walk,
 }
 
 impl<K: Machine, P: Reloads> Drive<K, P> {
@@ -143,6 +145,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             learned: 0,
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
+            walk: walk::Walk::default(),
         }
     }
 
@@ -173,6 +176,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
                         }
                         self.take(command);
                     }
+                    self.taken();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.save(),
@@ -211,6 +215,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             next = next.min((now + wait).max(self.pace.sync_at(now)));
         }
         next
+    }
+
+    /// A burst was taken in whole.
+    fn taken(&mut self) {
+        self.walk.taken(self.all.has_work());
     }
 
     fn take(&mut self, command: Command) {

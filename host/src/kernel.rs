@@ -22,6 +22,7 @@ pub mod probe;
 pub mod processors;
 mod reverse_path;
 mod settle;
+mod stages;
 pub mod sysctl;
 pub mod table;
 mod virtuals;
@@ -31,10 +32,10 @@ use std::sync::Arc;
 
 use ipvs_rs::{Ipvs, ServiceTable, TableKey, TableService, Timeouts};
 use weir_core::kernel::{
-    Kernel, Lost, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind,
-    Server, Traffic,
+    Kernel, Observation, ObserveError, Outcome, Ownership, Proof, Refusal, RefusalKind, Server,
+    Traffic,
 };
-use weir_core::plan::{Operation, Plan, Stage};
+use weir_core::plan::{Operation, Plan};
 use weir_core::state::{Base, KernelState, Virtual, VirtualKey};
 use weir_link::{DEFAULT_TIMEOUT, Links, Sources};
 use weir_nft::{Nftables, Socket, TableState};
@@ -42,6 +43,7 @@ use weir_nft::{Nftables, Socket, TableState};
 use flows::Flows;
 use followed::Followed;
 use locals::Locals;
+use stages::{Door, in_stages};
 use table::{Sets, table};
 use virtuals::{carried, chain, found, refusal, request, service_key, virtual_key};
 
@@ -61,42 +63,6 @@ pub struct LinuxKernel {
     flows: Flows,
     /// A look of this run has read what is remembered of clients: what an earlier one left is known.
     recalled: bool,
-}
-
-/// Whether two stages that follow each other are sent together. Elements are: what concerns nftables
-/// alone is one batch, which sees for itself what rests on what. Of all else a stage must know what the
-/// one before it was refused.
-fn goes_with(a: Stage, b: Stage) -> bool {
-    a == b || [a, b].iter().all(|stage| Door::of(*stage) == Door::Elements)
-}
-
-/// What a stage of a plan is sent by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
-    Base,
-    Fastpath,
-    Elements,
-    Ipvs,
-    Locals,
-    Flows,
-}
-
-impl Door {
-    fn of(stage: Stage) -> Self {
-        match stage {
-            Stage::SetBase | Stage::RemoveBase => Self::Base,
-            Stage::Interfaces | Stage::RenewFlowtable | Stage::RemoveInterfaces => Self::Fastpath,
-            Stage::AddChains | Stage::AddElements | Stage::RemoveElements | Stage::RemoveChains => {
-                Self::Elements
-            }
-            Stage::Virtuals
-            | Stage::Destinations
-            | Stage::RemoveDestinations
-            | Stage::RemoveVirtuals => Self::Ipvs,
-            Stage::AddLocals | Stage::RemoveLocals => Self::Locals,
-            Stage::EndFlows => Self::Flows,
-        }
-    }
 }
 
 /// One read of all of IPVS costs as much as asking so many times fewer services for their servers
@@ -355,14 +321,7 @@ impl Kernel for LinuxKernel {
     }
 
     fn apply(&mut self, plan: &Plan) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(plan.len());
-        let mut lost = Lost::default();
-        for operations in plan.operations().chunk_by(|a, b| goes_with(a.stage(), b.stage())) {
-            let Some(first) = operations.first() else { continue };
-            let door = Door::of(first.stage());
-            outcomes.extend(lost.run(operations, |allowed| self.apply_at(door, allowed)));
-        }
-        outcomes
+        in_stages(plan, |door, operations| self.apply_at(door, operations))
     }
 
     fn connections(
@@ -433,20 +392,4 @@ pub fn timeouts(ipvs: &crate::config::Ipvs) -> Timeouts {
 #[must_use]
 pub fn words(error: &dyn std::error::Error) -> String {
     chain(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_elements_of_several_stages_are_sent_together() {
-        assert!(goes_with(Stage::AddChains, Stage::AddElements));
-        assert!(goes_with(Stage::AddElements, Stage::RemoveElements), "one batch a sync");
-        // A service that could not be made, or is somebody else's, gets no destination.
-        assert!(!goes_with(Stage::Virtuals, Stage::Destinations));
-        assert!(!goes_with(Stage::RemoveDestinations, Stage::RemoveVirtuals));
-        assert!(!goes_with(Stage::AddElements, Stage::Virtuals));
-        assert!(!goes_with(Stage::AddLocals, Stage::RemoveLocals));
-    }
 }

@@ -21,4 +21,5 @@ pub mod policies;
 pub mod policy_cmd;
 pub mod reconcile;
 pub mod report;
+pub mod traces;
 pub mod watch;

@@ -10,6 +10,7 @@ mod looks;
 mod node;
 mod pending;
 mod retries;
+mod steps;
 mod traffic;
 mod turn;
 

@@ -17,7 +17,7 @@ struct Room {
     why: &'static str,
 }
 
-const ROOMS: [Room; 11] = [
+const ROOMS: [Room; 13] = [
     Room {
         of: "weir-core",
         sees: &[],
@@ -43,16 +43,24 @@ const ROOMS: [Room; 11] = [
         why: "a policy is a guest: it sees the SDK only",
     },
     Room { of: "weir-apiserver", sees: &[], why: "it serves JSON to whoever asks" },
+    Room { of: "weir-collector", sees: &[], why: "it takes spans from whoever sends them" },
+    Room {
+        of: "weir-otel",
+        sees: &["weir-collector"],
+        why: "it takes any spans and sends them; its tests know a collector",
+    },
     Room { of: "weir-vm", sees: &[], why: "the harness boots any kernel for anybody" },
     Room {
         of: "weir",
         sees: &[
             "ipvs-rs",
             "weir-apiserver",
+            "weir-collector",
             "weir-conntrack",
             "weir-core",
             "weir-link",
             "weir-nft",
+            "weir-otel",
             "weir-policy-host",
             "weir-traffic",
         ],
@@ -67,7 +75,7 @@ struct Foreign {
     why: &'static str,
 }
 
-const FOREIGN: [Foreign; 4] = [
+const FOREIGN: [Foreign; 5] = [
     Foreign {
         crates: &["wasmtime", "wasmparser", "wit-component"],
         only: &["weir-policy-host"],
@@ -82,6 +90,19 @@ const FOREIGN: [Foreign; 4] = [
         crates: &["k8s-openapi", "kube"],
         only: &["weir"],
         why: "Kubernetes' words end in host/src/watch",
+    },
+    Foreign {
+        crates: &[
+            "opentelemetry",
+            "opentelemetry-http",
+            "opentelemetry-otlp",
+            "opentelemetry-proto",
+            "opentelemetry_sdk",
+            "prost",
+            "tracing-opentelemetry",
+        ],
+        only: &["weir-collector", "weir-otel"],
+        why: "a build without traces has nothing of them: the walk's code knows `tracing` alone",
     },
     Foreign {
         crates: &["netlink-sys", "netlink-packet-core", "netlink-packet-route", "rtnetlink", "mnl"],

@@ -172,7 +172,7 @@ fn logs(text: &str, level: &str, message: &str, fields: &[&str]) -> bool {
 #[test]
 fn the_events_that_operators_wait_for_are_logged_so() {
     let mut texts = Vec::new();
-    for folder in ["host/src", "host/policy/src"] {
+    for folder in ["host/src", "host/otel/src", "host/policy/src"] {
         sources(&root().join(folder), &mut texts);
     }
     let page = read("docs/observability.md");

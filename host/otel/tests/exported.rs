@@ -12,13 +12,13 @@ fn settings(endpoint: &str) -> Settings {
         "OTEL_EXPORTER_OTLP_TIMEOUT" => Some("1000".to_owned()),
         _ => None,
     };
-    Settings::read(&get).unwrap().unwrap()
+    Settings::read(&get).expect("they can be followed").expect("they ask for traces")
 }
 
 /// What is done while spans go to this endpoint.
 fn traced(endpoint: &str, work: impl FnOnce()) -> Traces {
-    let traces =
-        Traces::start(&settings(endpoint), &[("k8s.node.name", "node-1".to_owned())]).unwrap();
+    let traces = Traces::start(&settings(endpoint), &[("k8s.node.name", "node-1".to_owned())])
+        .expect("a collector without TLS needs nothing");
     let subscriber = tracing_subscriber::registry().with(traces.layer());
     tracing::subscriber::with_default(subscriber, work);
     traces

@@ -16,7 +16,7 @@ use crate::log;
 
 /// Removes what is provably ours; fails when anything of it remained.
 pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
-    log::start(&flags_only(global)?.log);
+    log::start(&flags_only(global)?.log, None);
     let folder = run_dir(global);
     let _lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
     let mut kernel = LinuxKernel::open(How::Route)?;

@@ -68,6 +68,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     pub(super) fn count_flows(&mut self) {
         self.next_count = Instant::now() + self.config.offload.count_flows.get();
+        let _span = tracing::info_span!("count flows").entered();
         if let Err(error) = self.all.count_flows() {
             tracing::warn!(error = words(&error), "offloaded flows can't be counted");
         }
@@ -75,6 +76,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     pub(super) fn check_drains(&mut self) {
         let started = Instant::now();
+        let _span = tracing::info_span!("check drains").entered();
         if let Err(error) = self.all.check_drains(millis()) {
             tracing::warn!(error = words(&error), "can't ask how busy ending servers are");
         }

@@ -38,7 +38,8 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             .iter()
             .any(|c| matches!(c, Change::ServiceCidr(_) | Change::ServiceCidrGone(_)));
         self.count_changes(&changes);
-        self.all.fold(changes, millis() / 1000);
+        let fold = self.walk.fold(changes.len());
+        fold.in_scope(|| self.all.fold(changes, millis() / 1000));
         self.tell_waiting();
         if shows_node {
             self.node_changed();

@@ -3,6 +3,7 @@
 mod measured;
 mod reloaded;
 mod told;
+mod traced;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};

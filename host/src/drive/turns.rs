@@ -12,7 +12,7 @@ use crate::reconcile::Turn;
 use crate::report::metrics::{OperationLabels, number};
 use crate::report::{events, status};
 
-use super::{Drive, Machine, Reloads, millis, seconds, warn_unkept};
+use super::{Drive, Machine, Reloads, millis, seconds, walk, warn_unkept};
 
 /// Plans that are kept to be shown.
 const KEPT_PLANS: usize = 16;
@@ -21,10 +21,16 @@ const KEPT_LINES: usize = 100;
 
 impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn turn(&mut self) {
+        let _walk = self.walk.ends().entered();
+        let span = walk::turn();
+        let asked = walk::asked(&span, &self.all.policies);
         let started = Instant::now();
-        let turned = self.all.turn(millis());
+        let turned = span.in_scope(|| self.all.turn(millis()));
         let took = started.elapsed();
         self.pace.synced(Instant::now());
+        walk::turned(&span, &turned, asked.zip(walk::asked(&span, &self.all.policies)));
+        drop(span);
+        let _follow_up = tracing::info_span!("follow up").entered();
         match turned {
             Ok(turn) => self.turned(&turn, took),
             Err(error) => {

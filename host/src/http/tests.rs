@@ -102,7 +102,7 @@ async fn what_profiling_opens_is_shut_by_default() {
 
 #[tokio::test]
 async fn the_level_is_set_by_the_node_itself_and_only_by_a_number() {
-    crate::log::start(&crate::config::Log::default());
+    crate::log::start(&crate::config::Log::default(), None);
     let at = open(Metrics { profiling: true, ..Metrics::default() }).await;
     let put = |host: &'static str, body: &'static str| ask(at, "PUT /debug/flags/v", host, body);
     assert_eq!(put("rebound.example", "4").await.0, 403);

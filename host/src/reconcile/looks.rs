@@ -14,6 +14,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// # Errors
     /// The look failed. What was certain stays so; what wasn't is looked at before the next write.
     pub fn look(&mut self) -> Result<BTreeSet<Key>, ObserveError> {
+        let _span = tracing::info_span!("look", at = "everything").entered();
         let seen = self.kernel.observe()?;
         let differs = self.ledger.observed(seen);
         (self.certain, self.surprised) = (true, false);
@@ -28,6 +29,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// # Errors
     /// The look failed; what is known stays in force.
     pub fn look_at_table(&mut self) -> Result<BTreeSet<Key>, ObserveError> {
+        let _span = tracing::info_span!("look", at = "table").entered();
         let seen = self.kernel.observe_table()?;
         let differs = self.ledger.observed_table(seen);
         self.count_drift();

@@ -12,6 +12,9 @@ use weir_core::plan::Operation;
 use weir_core::state::{Chain, Element, Key, Pick, VirtualKey};
 use weir_policy_host::Failure;
 
+use crate::report::metrics::number;
+
+use super::steps::Steps;
 use super::{DecidedPorts, Policies, PolicyFailed, Reconciler, SetAside, Turn};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
@@ -25,14 +28,19 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let full = self.touched.all || !std::mem::replace(&mut self.turned, true);
         let names = self.take_touched(now);
         self.pending.taken();
+        let steps = Steps::of(&names);
         for name in &names {
-            let keys = self.work_out(name, now);
+            let keys = self.work_out(name, now, &steps);
             self.keys.extend(keys);
         }
+        drop(steps);
         self.keys.extend(self.retries.due_by(now));
         let keys = std::mem::take(&mut self.keys);
-        let plan = self.ledger.plan(&keys, &mut self.drains, now);
-        let outcomes = self.kernel.apply(&plan);
+        let step = tracing::info_span!("plan", objects = number(keys.len()));
+        let plan = step.in_scope(|| self.ledger.plan(&keys, &mut self.drains, now));
+        let step = tracing::info_span!("commit", operations = number(plan.len()));
+        let outcomes = step.in_scope(|| self.kernel.apply(&plan));
+        drop(step);
         let refused = self.ledger.settle(&plan, &outcomes);
         self.ledger.share(&keys);
         self.drains.leaving.settle(&plan, &outcomes);
@@ -147,7 +155,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.show_node();
     }
 
-    fn work_out(&mut self, name: &ObjectName, now: u64) -> BTreeSet<Key> {
+    fn work_out(&mut self, name: &ObjectName, now: u64, steps: &Steps) -> BTreeSet<Key> {
         let ours = self.model.service(name).filter(|service| self.is_ours(service));
         let Some(service) = ours.cloned() else {
             self.again.remove(name);
@@ -161,9 +169,10 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             let theirs = self.model.service(name).map(allocated);
             return self.ledger.claim(name, None, theirs.unwrap_or_default());
         };
-        let decided = self.decide(&service, now);
+        let decided = steps.decide.in_scope(|| self.decide(&service, now));
         let decisions = decided.iter().map(|(port, it)| (*port, it.decision.clone())).collect();
-        let wanted: Wanted = compile(&self.model, &self.here, &service, &decisions);
+        let compile = || compile(&self.model, &self.here, &service, &decisions);
+        let wanted: Wanted = steps.compile.in_scope(compile);
         for selection in decided.values().filter_map(|it| it.decision.interfaces.as_ref()) {
             self.ledger.note_selection(&selection.value);
         }

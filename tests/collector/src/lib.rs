@@ -1,6 +1,6 @@
 //! An OpenTelemetry collector for tests: takes spans by OTLP over HTTP, and keeps them to be looked at.
 //!
-//! It answers on a port of the loopback that the system chooses, on a thread of its own.
+//! It answers on a thread of its own. As a program it prints a line for each span.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -101,13 +101,21 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Starts one.
+    /// Starts one on a port of the loopback that the system chooses.
     ///
     /// # Errors
     /// No port or thread can be had.
     pub fn start() -> std::io::Result<Self> {
+        Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Starts one there.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or no thread can be had.
+    pub fn listen(on: SocketAddr) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let listener = runtime.block_on(TcpListener::bind(on))?;
         let it = Self { address: listener.local_addr()?, shared: Arc::default() };
         let shared = Arc::clone(&it.shared);
         let serve = move || runtime.block_on(serve(&listener, &shared));

@@ -23,6 +23,9 @@ pub struct Problem {
     pub message: String,
     /// Whether an earlier, good version of the object stays in use.
     pub kept_last_good: bool,
+    /// Whether somebody has refused to show what weir can't do without: asked the same way again, he will
+    /// refuse again.
+    pub is_refusal: bool,
 }
 
 impl fmt::Display for Problem {

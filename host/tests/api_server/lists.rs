@@ -174,9 +174,39 @@ async fn it_can_be_read_once() {
     let mut read: Vec<String> = reading.changes.iter().map(|it| Key::of(it).to_string()).collect();
     read.sort_unstable();
     assert_eq!(read, ["Namespace shop", "Node here", "Service shop/web"]);
-    cluster.server.fail(None, None, 1_000_000, Fault::Status(403, "not you".to_owned()));
+    cluster.server.fail(None, None, 1_000_000, Fault::Status(503, "not now".to_owned()));
     let late = read_api(&cluster.settings(), Duration::from_millis(500)).await.unwrap_err();
-    assert!(late.to_string().contains("not you"), "{late}");
+    assert!(late.to_string().contains("not now"), "{late}");
+    assert!(!late.to_string().contains("again"), "nobody asks again: {late}");
+}
+
+/// Who reads once and is refused need not wait to hear it: where, as whom, and what.
+#[tokio::test]
+async fn a_refusal_ends_the_reading_at_once() {
+    const LONG: Duration = Duration::from_secs(3600);
+    for (code, message) in [(401, "Unauthorized"), (403, "not you")] {
+        let cluster = Cluster::new().await;
+        cluster.server.fail(None, None, 1_000_000, Fault::Status(code, message.to_owned()));
+        let settings = cluster.settings();
+        let read = read_api(&settings, LONG);
+        let read = tokio::time::timeout(Duration::from_secs(60), read).await.unwrap();
+        let refused = read.unwrap_err().to_string();
+        let token = cluster.account.path().join("token");
+        let (url, code) = (cluster.server.url(), code.to_string());
+        for part in [&*url, &*token.to_string_lossy(), &*code, message] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        for kind in ["Service", "EndpointSlice", "Namespace", "Node"] {
+            assert!(refused.contains(&format!("API server, {kind}: ")), "{kind}: {refused}");
+        }
+        assert!(!refused.contains("again"), "nobody asks again: {refused}");
+    }
+    // What weir can do without may be refused.
+    let cluster = Cluster::new().await;
+    let cidrs = Resource::new("networking.k8s.io", "v1", "servicecidrs");
+    cluster.server.fail(None, Some(&cidrs), 1_000_000, Fault::Status(403, "not you".to_owned()));
+    let reading = read_api(&cluster.settings(), Duration::from_secs(60)).await.unwrap();
+    assert_eq!(reading.changes.len(), 2, "the namespace and the node");
 }
 
 /// The ClusterRole in deploy/ grants what is in [`RIGHTS`]: all of it is asked, and nothing else.

@@ -21,6 +21,8 @@ use crate::watch::Event;
 use crate::watch::kinds::Kind;
 use crate::watch::problem::{Problem, Report};
 
+/// How the words for a trouble end, for who waits until it is over.
+pub(super) const AGAIN: &str = "; asked again until it answers";
 /// How many watches in a row that are soon over are a trouble.
 const SHORT: usize = 4;
 /// How many objects a page of a list holds: what is in memory of a list that isn't streamed.
@@ -279,8 +281,10 @@ impl Follower {
         }
         let problem = Problem {
             object: Some(format!("API server, {}", self.labels.kind)),
-            message: format!("{message}; asked again until it answers"),
+            message: format!("{message}{AGAIN}"),
             kept_last_good: self.listed,
+            is_refusal: self.need == Need::Must
+                && matches!(meaning, Meaning::Forbidden | Meaning::Unknown),
             ..Problem::default()
         };
         let before = self.trouble.replace((meaning, problem.clone()));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use weir_core::model::Change;
 
-use super::{AccessError, Counts, Settings, watch_api};
+use super::follow::AGAIN;
+use super::{AccessError, Counts, Followed, Settings, watch_api};
 use crate::watch::Event;
 use crate::watch::problem::Problem;
 
@@ -34,38 +35,75 @@ pub enum NotRead {
         /// What is wrong, as far as that was told.
         problems: Vec<Problem>,
     },
+    /// It refuses, and would again.
+    #[error("{}", all_words(.0))]
+    Refused(Vec<Problem>),
 }
 
 fn words(problems: &[Problem]) -> String {
     match problems {
         [] => "it is slow, or on the way something is".to_owned(),
-        [first, ..] => first.to_string(),
+        [first, ..] => word(first),
     }
 }
+
+fn all_words(problems: &[Problem]) -> String {
+    problems.iter().map(word).collect::<Vec<_>>().join("\n  ")
+}
+
+/// Without a promise that nobody here keeps.
+fn word(problem: &Problem) -> String {
+    let word = problem.to_string();
+    word.strip_suffix(AGAIN).map(str::to_owned).unwrap_or(word)
+}
+
+/// How long the rest of what is refused is waited for, once anything is.
+const THE_REST: Duration = Duration::from_millis(500);
 
 /// Reads everything once. Must be called inside a tokio runtime.
 ///
 /// # Errors
-/// The server can't be asked, or didn't show everything in time.
+/// The server can't be asked, refuses something that weir can't do without, or didn't show everything in
+/// time.
 pub async fn read_api(settings: &Settings, longest: Duration) -> Result<Reading, NotRead> {
     let mut followed = watch_api(settings, Arc::new(Counts::default())).await?;
     let mut reading = Reading::default();
-    let whole = async {
-        while let Some(event) = followed.events.recv().await {
+    let whole = tokio::time::timeout(longest, reading.take_in(&mut followed, false)).await;
+    if reading.is_refused() {
+        // Who may not see one kind is often refused others too: all of it is told at once.
+        drop(tokio::time::timeout(THE_REST, reading.take_in(&mut followed, true)).await);
+        let mut refused = reading.problems;
+        refused.retain(|problem| problem.is_refusal);
+        return Err(NotRead::Refused(refused));
+    }
+    match whole {
+        Ok(true) => Ok(reading),
+        _ => Err(NotRead::Late { after: longest, problems: reading.problems }),
+    }
+}
+
+impl Reading {
+    fn is_refused(&self) -> bool {
+        self.problems.iter().any(|problem| problem.is_refusal)
+    }
+
+    /// Takes in what comes until all of it came, which it says, or, unless it is `in_spite` of that,
+    /// something is refused.
+    async fn take_in(&mut self, from: &mut Followed, in_spite: bool) -> bool {
+        while let Some(event) = from.events.recv().await {
             match event {
-                Event::Changes(changes) => reading.changes.extend(changes),
+                Event::Changes(changes) => self.changes.extend(changes),
                 Event::Report(report) => {
-                    reading.problems.retain(|problem| !report.mended.contains(problem));
-                    reading.problems.extend(report.appeared);
+                    self.problems.retain(|problem| !report.mended.contains(problem));
+                    self.problems.extend(report.appeared);
+                    if self.is_refused() && !in_spite {
+                        return false;
+                    }
                 }
                 Event::Synced => return true,
                 Event::Rescanned => {}
             }
         }
         false
-    };
-    match tokio::time::timeout(longest, whole).await {
-        Ok(true) => Ok(reading),
-        _ => Err(NotRead::Late { after: longest, problems: reading.problems }),
     }
 }

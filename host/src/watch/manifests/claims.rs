@@ -62,6 +62,7 @@ impl Claims {
             field: None,
             message: format!("stands in {} already; this one is left out", first.display()),
             kept_last_good: false,
+            is_refusal: false,
         });
         later.collect()
     }

@@ -235,6 +235,7 @@ impl Item<'_> {
             field: Some(field.to_owned()).filter(|field| !field.is_empty()),
             message: message.into(),
             kept_last_good: false,
+            is_refusal: false,
         }
     }
 

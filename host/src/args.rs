@@ -353,7 +353,8 @@ pub enum ConfigCommand {
         /// The file
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
-        /// Fail as well if a kube-proxy file asks for something that it doesn't get
+        /// Fail as well if a kube-proxy file asks for something that it doesn't get, or a policy's file
+        /// can't be read
         #[arg(long)]
         strict: bool,
     },

@@ -49,7 +49,7 @@ impl Chain {
         }
         let policies = specs(config);
         let (set, changes) = PolicySet::load(sandbox, policies.clone(), node);
-        tell(&changes);
+        tell(&changes, &policies);
         let limits = config.policy_limits.clone();
         Ok(Self { set, policies, limits, said: Said::default() })
     }
@@ -65,7 +65,7 @@ impl Chain {
             self.limits.clone_from(&config.policy_limits);
             self.set.set_limits(limits(&self.limits));
         }
-        tell(&self.set.update(policies.clone()));
+        tell(&self.set.update(policies.clone()), &policies);
         self.policies = policies;
         self.said = Said::default();
         true
@@ -74,7 +74,7 @@ impl Chain {
     /// Looks at the policies' files again. Says whether any other version runs now.
     pub fn refresh(&mut self) -> bool {
         let changes = self.set.refresh();
-        tell(&changes);
+        tell(&changes, &self.policies);
         changes.iter().any(|change| matches!(change, Change::Loaded { .. }))
     }
 
@@ -138,7 +138,7 @@ impl Policies for Chain {
     }
 
     fn see_node(&mut self, node: Node) {
-        tell(&self.set.set_node(node));
+        tell(&self.set.set_node(node), &self.policies);
     }
 
     fn forget(&mut self, service: &ObjectName, port: PortKey) {
@@ -199,12 +199,16 @@ fn limits(configured: &PolicyLimits) -> Limits {
     }
 }
 
-fn tell(changes: &[Change]) {
+fn tell(changes: &[Change], specs: &[PolicySpec]) {
+    let file = |policy: &str| {
+        let spec = specs.iter().find(|spec| *spec.name == *policy);
+        spec.map(|spec| spec.file.display().to_string()).unwrap_or_default()
+    };
     for change in changes {
         match change {
             Change::Loaded { policy, digest } => tracing::info!(%policy, %digest, "policy loaded"),
             Change::Refused { policy, problem, kept_old } => tracing::error!(
-                %policy, kind = problem.kind, reason = %problem.message, old_version_runs_on = kept_old,
+                %policy, file = file(policy), kind = problem.kind, reason = %problem.message, old_version_runs_on = kept_old,
                 "policy file can't be used"
             ),
             Change::Restored { policy } => {

@@ -200,6 +200,26 @@ fn check_tells_what_is_wrong_and_what_is_lost() {
 }
 
 #[test]
+fn check_names_policies_whose_files_cant_be_read_and_strictly_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("there.wasm"), "x").unwrap();
+    let file = folder.path().join("weir.yaml");
+    let text = "apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\npolicies:\n\
+                - {name: good, file: there.wasm}\n- {name: gone, file: /not/there.wasm}\n\
+                - {name: folder, file: .}\n";
+    fs::write(&file, text).unwrap();
+    let (told, _, error) = config_command(&format!("check {}", file.display()));
+    assert_eq!(error, None, "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    let [gone, is_folder, valid] = lines[..] else { panic!("{told}") };
+    assert!(gone.starts_with("policy gone: /not/there.wasm: No such file"), "{gone}");
+    assert!(is_folder.starts_with("policy folder: ") && is_folder.contains("directory"), "{told}");
+    assert!(valid.ends_with("weir.yaml is valid"), "{valid}");
+    let strict = config_command(&format!("check --strict {}", file.display())).2.unwrap();
+    assert!(strict.starts_with("2 setting(s)"), "{strict}");
+}
+
+#[test]
 fn convert_prints_what_loads_to_the_same() {
     let source =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configs/kube-proxy/every-field.yaml");

@@ -1,10 +1,11 @@
 //! `weir config …`: check, show and convert configuration files. Reads files, writes to the streams given.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use super::{
-    Config, ConfigErrors, NotWritten, Notice, Overrides, load, reference, schema, to_yaml,
+    Config, ConfigErrors, NotWritten, Notice, Overrides, Policy, load, reference, schema, to_yaml,
 };
 use crate::args::{ConfigCommand, GlobalArgs};
 
@@ -50,15 +51,30 @@ pub fn run(
 }
 
 fn check(file: &Path, strict: bool, out: &mut dyn Write) -> Result<(), Failed> {
-    let (_, notices) = load(Some(file), &Overrides::default())?;
+    let (config, notices) = load(Some(file), &Overrides::default())?;
     for notice in &notices {
         writeln!(out, "{notice}")?;
     }
-    let losses = notices.iter().filter(|notice| notice.kind.is_loss()).count();
+    // A file is often checked elsewhere than on the node, and a policy may come later: no error.
+    let unreadable: Vec<_> = config.policies.iter().filter_map(unreadable).collect();
+    for words in &unreadable {
+        writeln!(out, "{words}")?;
+    }
+    let losses = notices.iter().filter(|notice| notice.kind.is_loss()).count() + unreadable.len();
     if strict && losses > 0 {
         return Err(Failed::Strict(losses));
     }
     Ok(writeln!(out, "{} is valid", file.display())?)
+}
+
+/// Why a policy's component can't be had here, in words.
+fn unreadable(policy: &Policy) -> Option<String> {
+    let read = File::open(&policy.file).and_then(|mut file| file.read(&mut [0]));
+    let error = read.err()?;
+    let (name, file) = (&policy.name, policy.file.display());
+    Some(format!(
+        "policy {name}: {file}: {error}; weir serves the node without it until it can be read"
+    ))
 }
 
 fn show(

@@ -314,7 +314,11 @@ impl Policy {
         let suspended = self.suspended_seconds.map(|seconds| {
             format!("suspended for another {seconds} s: it cost too much too often")
         });
-        suspended.into_iter().chain(self.problem.clone()).collect::<Vec<_>>().join("; ")
+        let problem = self.problem.as_ref().map(|problem| match problem.contains(&self.file) {
+            true => problem.clone(),
+            false => format!("{}: {problem}", self.file),
+        });
+        suspended.into_iter().chain(problem).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -467,6 +471,19 @@ mod tests {
         assert!(text.contains("suspended for another 42 s: it cost too much"), "{text}");
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["policies"][0]["failuresByKind"]["too-big"], 1);
+    }
+
+    #[test]
+    fn a_policy_that_cant_be_used_is_shown_with_its_file_once() {
+        let shown = |problem: &str| {
+            let (name, file) = ("a".to_owned(), "/p/a.wasm".to_owned());
+            let policy = Policy { name, file, problem: Some(problem.to_owned()), ..<_>::default() };
+            Status { policies: vec![policy], ..Status::default() }.to_string()
+        };
+        let text = shown("not-wasm: not WebAssembly: the file is a text");
+        assert!(text.contains("  /p/a.wasm: not-wasm: not WebAssembly"), "{text}");
+        let text = shown("read: read /p/a.wasm: No such file or directory");
+        assert!(text.contains("  read: read /p/a.wasm: No such file"), "{text}");
     }
 
     #[test]

@@ -57,16 +57,8 @@ test: setup ## Check format and lints, run every test, in guests too (6.12, and 
 .PHONY: test-full
 test-full: test ## The tests on every kernel, the page in a browser, and what may rot unseen: fuzz targets
 	$(vm) test --full
-	@$(MAKE) --no-print-directory test-otel
 	@tests/setup/browser
 	@tests/setup/fuzz build
-
-# The build with traces takes the other's place; and leaves it, whatever the tests say.
-.PHONY: test-otel
-test-otel:
-	$(cargo) test --workspace --features weir/otel --lib traces
-	$(cargo) test --workspace --features weir/otel --no-run --test arrows
-	status=0; $(vm) test traces || status=$$?; $(cargo) test --workspace --no-run --test arrows; exit $$status
 
 # WEIR=FILE is a weir that was built before: then nothing is built here.
 .PHONY: test-cluster

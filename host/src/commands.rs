@@ -19,17 +19,16 @@ use crate::args::{
 };
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::kernel::doctor::{self, Verdict};
-use crate::traces::Traces;
-use crate::{app, args, log};
+use crate::{app, args, log, traces};
 
-/// Does what the command line says.
+/// Does what the command line says. `traces` opens what this build has of them.
 ///
 /// # Errors
 /// What went wrong, with its causes.
-pub fn run(cli: Cli) -> Result<ExitCode> {
+pub fn run(cli: Cli, traces: traces::Open) -> Result<ExitCode> {
     let global = cli.global;
     match cli.command {
-        Command::Run(args) => daemon(&global, &args),
+        Command::Run(args) => daemon(&global, &args, traces),
         Command::Plan(args) => preview::plan(&global, &args),
         Command::Explain(args) => explain(&global, &args),
         Command::Doctor(args) => examine(&global, &args),
@@ -108,21 +107,21 @@ fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
     load(global, &source)
 }
 
-fn daemon(global: &GlobalArgs, args: &RunArgs) -> Result<ExitCode> {
+fn daemon(global: &GlobalArgs, args: &RunArgs, open: traces::Open) -> Result<ExitCode> {
     let flags = global.overrides(&args.source);
     let (file, (config, notices)) = ConfigFile::open(args.source.config.as_deref(), flags)?;
-    let traces = args.write_config_to.is_none().then(|| Traces::open(&config));
-    log::start(&config.log, traces.as_ref().and_then(Traces::layer));
-    log::notices(&notices);
     if let Some(file) = &args.write_config_to {
+        log::start(&config.log, None);
+        log::notices(&notices);
         config::write_to(&config, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    traces.iter().for_each(Traces::tell);
+    let traces = open(&config, &|name| std::env::var(name).ok());
+    log::start(&config.log, traces.layer());
+    log::notices(&notices);
+    traces.tell();
     let ended = app::run(&config, file);
-    if let Some(traces) = traces {
-        traces.finish();
-    }
+    traces.finish();
     ended.map(|()| ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Traces of the walk, from a running daemon to a collector: in a build that has them the tree of a change,
+# Traces of the walk, from a running daemon to a collector: in a build that has them the tree of a turn,
 # stage by stage; in one that hasn't a word in the log. Either way services are carried.
 # kernel: 6.12
 # timeout: 240
-# needs: weir weir-traffic weir-collector
+# needs: weir example:weir:traced weir-traffic weir-collector
 . /weir/tests/lib.sh
 
 serving_cluster 2
@@ -11,17 +11,22 @@ dataplane=ipvs
 service web 10.96.0.10 80 8080 "$pods"
 spans=/tmp/spans
 background "$spans" weir-collector 127.0.0.1:4318
-within "$soon" bash -c 'ss -Hltn "sport = :4318" | grep -q .'
+collector=$started
+within "$soon" grep -q ^listening "$spans"
 export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 OTEL_BSP_SCHEDULE_DELAY=100
 start_weir
 check_equal "the service is carried" "pod1=3 pod2=3" "$(split client 10.96.0.10:80 --count 6)"
-if grep -q "this build has no traces" "$weir_log"; then
-  check_equal "a build without traces says so once, and which variable asks for them" 1 \
-    "$(grep -c 'this build has no traces.*variable="OTEL_EXPORTER_OTLP_ENDPOINT"' "$weir_log")"
-  stop "$weir"
-  check_equal "and sends nothing" "" "$(cat "$spans")"
-  exit
-fi
+check_equal "a build without traces says so once, and which variable asks for them" 1 \
+  "$(grep -c 'this build has no traces.*variable="OTEL_EXPORTER_OTLP_ENDPOINT"' "$weir_log")"
+stop "$weir"
+check_equal "and sends nothing" "" "$(grep -v ^listening "$spans")"
+
+# From here on the build that has them. It starts with an empty kernel, so that its first turn writes.
+weir cleanup >/dev/null
+mkdir -p /tmp/traced && ln -sf "$(command -v weir-traced)" /tmp/traced/weir
+PATH=/tmp/traced:$PATH
+start_weir
+check_equal "with traces too" "pod1=3 pod2=3" "$(split client 10.96.0.10:80 --count 6)"
 
 # child_of NAME PARENT [WORDS] : a span of that name is in one of the other, in one trace.
 child_of() {
@@ -43,18 +48,19 @@ check "IPVS is written in it" comes commit-ipvs commit
 check "and addresses" comes commit-addresses commit
 check "what came in is there" comes fold take-in
 check "and what follows" comes follow-up walk
-stop "$started"
+stop "$collector"
 : >"$spans"
 service web 10.96.0.10 80 8080 "10.1.0.11"
 check "without its collector weir carries a change" within "$soon" \
   output_of "$(declare -f destinations); destinations 10.96.0.10:80 | grep -c 10.1.0.12:8080=1 || true" 0
 check "which is told once" within "$soon" grep -q "traces can't be sent; told once until they can" "$weir_log"
 background "$spans" weir-collector 127.0.0.1:4318
+collector=$started
 service web 10.96.0.10 80 8080 "$pods"
 check "a collector that is back gets the next" comes turn walk "named=shop/web"
 check "and the log tells it" within "$soon" grep -q "traces are sent again" "$weir_log"
 check_equal "what failed meanwhile was told once" 1 "$(grep -c "traces can't be sent" "$weir_log")"
-kill -KILL "$started"
+stop "$collector"
 began=$SECONDS
 check "weir ends without its collector" stop "$weir"
 check_between "and soon" 0 20 $((SECONDS - began))

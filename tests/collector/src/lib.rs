@@ -123,6 +123,12 @@ impl Collector {
         Ok(it)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// What `OTEL_EXPORTER_OTLP_ENDPOINT` would say.
     #[must_use]
     pub fn endpoint(&self) -> String {

@@ -1,4 +1,5 @@
-//! `weir-collector ADDRESS:PORT`: prints a line for each span that comes, until it is killed.
+//! `weir-collector ADDRESS:PORT`: prints where it listens, then a line for each span that comes, until it
+//! is killed.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -9,6 +10,7 @@ fn main() -> io::Result<()> {
     let on = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:4318".to_owned());
     let on = on.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let collector = Collector::listen(on)?;
+    writeln!(io::stdout(), "listening {}", collector.address())?;
     let mut printed = 0;
     for requests in 1.. {
         while !collector.is_asked(requests, Duration::from_secs(3600)) {}

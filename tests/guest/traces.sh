@@ -32,7 +32,7 @@ check_equal "with traces too" "pod1=3 pod2=3" "$(split client 10.96.0.10:80 --co
 child_of() {
   awk -v name="$1" -v parent="$2" -v words="${3:-}" '
     $4 == parent { of[$1 " " $2] = 1 }
-    $4 == name && index($0, words) { at[++n] = $1 " " $3 }
+    $4 == name && (words == "" || index($0, words)) { at[++n] = $1 " " $3 }
     END { for (i = 1; i <= n; i++) if (at[i] in of) exit 0; exit 1 }' "$spans"
 }
 export -f child_of
@@ -62,5 +62,6 @@ check "and the log tells it" within "$soon" grep -q "traces are sent again" "$we
 check_equal "what failed meanwhile was told once" 1 "$(grep -c "traces can't be sent" "$weir_log")"
 stop "$collector"
 began=$SECONDS
-check "weir ends without its collector" stop "$weir"
+stop "$weir"
+check_equal "weir ends without its collector" 0 $?
 check_between "and soon" 0 20 $((SECONDS - began))

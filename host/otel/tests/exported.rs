@@ -62,6 +62,24 @@ fn spans_arrive_as_a_tree_with_their_attributes_and_what_they_are_of() {
 }
 
 #[test]
+fn a_collector_with_tls_gets_spans_from_who_trusts_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let (collector, certificate) = Collector::start_tls().unwrap();
+    let (_, anothers) = Collector::start_tls().unwrap();
+    for (trusted, spans) in [(anothers, 0), (certificate, 2)] {
+        std::fs::write(&file, trusted).unwrap();
+        let mut settings = settings(&collector.endpoint());
+        settings.authorities = Some(file.clone());
+        let traces = Traces::start(&settings, &[]).unwrap();
+        let subscriber = tracing_subscriber::registry().with(traces.layer());
+        tracing::subscriber::with_default(subscriber, outer_and_inner);
+        traces.finish();
+        assert_eq!(collector.spans().len(), spans);
+    }
+}
+
+#[test]
 fn a_collector_that_isnt_there_refuses_or_stalls_holds_up_nobody() {
     let refusing = Collector::start().unwrap();
     refusing.refuse(Some(503));

@@ -18,7 +18,11 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as Code;
 use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{self, ServerConfig};
 
 /// A span as it came, with bytes and values in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct Collector {
     address: SocketAddr,
+    is_tls: bool,
     shared: Arc<Shared>,
 }
 
@@ -109,16 +114,41 @@ impl Collector {
         Self::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
+    /// Starts one that speaks TLS; with the certificate (PEM) that it shows, which nobody has signed but
+    /// itself.
+    ///
+    /// # Errors
+    /// No port, thread or certificate can be had.
+    pub fn start_tls() -> std::io::Result<(Self, String)> {
+        let shown = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let shown = shown.map_err(std::io::Error::other)?;
+        let key = PrivateKeyDer::try_from(shown.signing_key.serialize_der());
+        let key = key.map_err(std::io::Error::other)?;
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ServerConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
+        let config = config.map_err(std::io::Error::other)?.with_no_client_auth();
+        let config = config.with_single_cert(vec![shown.cert.der().clone()], key);
+        let acceptor = TlsAcceptor::from(Arc::new(config.map_err(std::io::Error::other)?));
+        let it = Self::open(SocketAddr::from(([127, 0, 0, 1], 0)), Some(acceptor))?;
+        Ok((it, shown.cert.pem()))
+    }
+
     /// Starts one there.
     ///
     /// # Errors
     /// The address can't be listened on, or no thread can be had.
     pub fn listen(on: SocketAddr) -> std::io::Result<Self> {
+        Self::open(on, None)
+    }
+
+    fn open(on: SocketAddr, tls: Option<TlsAcceptor>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(on))?;
-        let it = Self { address: listener.local_addr()?, shared: Arc::default() };
+        let (address, is_tls) = (listener.local_addr()?, tls.is_some());
+        let it = Self { address, is_tls, shared: Arc::default() };
         let shared = Arc::clone(&it.shared);
-        let serve = move || runtime.block_on(serve(&listener, &shared));
+        let serve = move || runtime.block_on(serve(&listener, tls.as_ref(), &shared));
         std::thread::Builder::new().name("collector".to_owned()).spawn(serve)?;
         Ok(it)
     }
@@ -132,7 +162,7 @@ impl Collector {
     /// What `OTEL_EXPORTER_OTLP_ENDPOINT` would say.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http{}://{}", if self.is_tls { "s" } else { "" }, self.address)
     }
 
     /// From now on answers with this status and keeps nothing; `None`: as it should.
@@ -171,19 +201,28 @@ impl Collector {
     }
 }
 
-async fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+async fn serve(listener: &TcpListener, tls: Option<&TlsAcceptor>, shared: &Arc<Shared>) {
     let connections = tokio::task::LocalSet::new();
     let accept = async {
         while let Ok((stream, _)) = listener.accept().await {
             let shared = Arc::clone(shared);
-            let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
-            let connection = hyper::server::conn::http1::Builder::new();
-            let connection = connection.serve_connection(TokioIo::new(stream), service);
-            // A client that goes away in the middle is a client's matter.
-            tokio::task::spawn_local(async move { drop(connection.await) });
+            let tls = tls.cloned();
+            tokio::task::spawn_local(async move {
+                let Some(tls) = tls else { return speak(stream, shared).await };
+                // One that doesn't trust the certificate goes away.
+                let Ok(stream) = tls.accept(stream).await else { return };
+                speak(stream, shared).await;
+            });
         }
     };
     connections.run_until(accept).await;
+}
+
+async fn speak(over: impl AsyncRead + AsyncWrite + Unpin + 'static, shared: Arc<Shared>) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&shared)));
+    let connection = hyper::server::conn::http1::Builder::new();
+    // A client that goes away in the middle is a client's matter.
+    drop(connection.serve_connection(TokioIo::new(over), service).await);
 }
 
 async fn answer(

@@ -9,6 +9,8 @@ mod chart;
 mod kustomize;
 #[path = "deploy/operations.rs"]
 mod operations;
+#[path = "deploy/schema.rs"]
+mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,10 +20,11 @@ use k8s_openapi::api::admissionregistration::v1 as admission;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::rbac::v1 as rbac;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use weir::args::{Cli, Command};
-use weir::config::{Config, Overrides, parse, schema};
+use weir::config::{self, Config, Overrides, parse};
 use weir::watch::rights::RIGHTS;
 
 use chart::{patched, render, without_checksum};
@@ -54,13 +57,14 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
     one
 }
 
-/// Reads an object as its type, and says which fields that doesn't have.
-fn unknown<T: DeserializeOwned>(object: &Value) -> Vec<String> {
+/// Reads an object as its type, and says which fields that doesn't have, or has and the object lacks.
+fn unknown<T: DeserializeOwned + Serialize>(object: &Value) -> Vec<String> {
     let mut unknown = Vec::new();
     let note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
     if let Err(error) = serde_ignored::deserialize::<_, _, T>(object, note) {
         unknown.push(error.to_string());
     }
+    unknown.extend(schema::missing::<T>(object));
     unknown
 }
 
@@ -93,6 +97,7 @@ fn every_field_is_one_of_the_api() {
         assert_eq!(names.len(), objects.len(), "{way}: an object twice");
         for object in objects {
             assert_eq!(unknown_fields(&object), [""; 0], "{way}: {}", id(&object));
+            assert_eq!(schema::wrong_values(&object), [""; 0], "{way}: {}", id(&object));
         }
     }
 }
@@ -101,6 +106,44 @@ fn every_field_is_one_of_the_api() {
 fn an_unknown_field_is_found() {
     let wrong = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"nme": "x"}});
     assert_eq!(unknown_fields(&wrong), ["metadata.?.nme"]);
+}
+
+/// Each of these is a change of a DaemonSet that is good, which an API server refuses.
+#[test]
+fn what_an_api_server_refuses_is_found() {
+    let (_, objects) = ways().remove(0);
+    let good = of_kind(&objects, "DaemonSet");
+    let pod = "/spec/template/spec";
+    let container = format!("{pod}/containers/0");
+    let removals = [
+        ("/spec".to_owned(), "selector", ".spec.selector is required"),
+        (container.clone(), "name", ".spec.template.spec.containers[].name is required"),
+        (format!("{pod}/volumes/0"), "name", ".spec.template.spec.volumes[].name is required"),
+        (format!("{container}/volumeMounts/0"), "mountPath", ".mountPath is required"),
+        (format!("{container}/readinessProbe/httpGet"), "port", ".httpGet.port is required"),
+    ];
+    for (of, field, want) in removals {
+        let mut wrong = good.clone();
+        assert!(wrong.pointer_mut(&of).unwrap().as_object_mut().unwrap().remove(field).is_some());
+        let found = unknown_fields(&wrong);
+        assert!(found.len() == 1 && found[0].ends_with(want), "{of} {field}: {found:?}");
+    }
+    let changes = [
+        (format!("{container}/imagePullPolicy"), "Sometimes"),
+        (format!("{container}/resources/requests/memory"), "128MB"),
+        (format!("{container}/name"), "Weir"),
+        (format!("{pod}/tolerations/0/operator"), "Is"),
+        (format!("{pod}/dnsPolicy"), "Node"),
+        (format!("{pod}/volumes/1/hostPath/type"), "Folder"),
+        (format!("{container}/volumeMounts/0/mountPath"), "etc/weir"),
+        ("/spec/updateStrategy/type".to_owned(), "Rolling"),
+        ("/metadata/name".to_owned(), "weir_1"),
+    ];
+    for (field, value) in changes {
+        let mut wrong = good.clone();
+        *wrong.pointer_mut(&field).expect(&field) = json!(value);
+        assert_eq!(schema::wrong_values(&wrong).len(), 1, "{field}: {value}");
+    }
 }
 
 /// The configuration as the daemon finds it, and what of it isn't honoured.
@@ -236,9 +279,13 @@ fn the_daemon_has_one_capability_and_nothing_else() {
             json!([true, "system-node-critical", [{"operator": "Exists"}], "Default"]);
         let got = ["hostNetwork", "priorityClassName", "tolerations", "dnsPolicy"];
         assert_eq!(Value::from_iter(got.map(|it| pod[it].clone())), of_the_node, "{way}");
-        let node = &pod["containers"][0]["env"][0];
-        assert_eq!(node["valueFrom"]["fieldRef"]["fieldPath"], "spec.nodeName", "{way}");
-        assert_eq!(node["name"], "NODE_NAME", "{way}");
+        let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+        let env = [
+            field("NODE_NAME", "spec.nodeName"),
+            field("POD_NAME", "metadata.name"),
+            field("POD_NAMESPACE", "metadata.namespace"),
+        ];
+        assert_eq!(pod["containers"][0]["env"], json!(env), "{way}");
     }
 }
 
@@ -273,7 +320,7 @@ fn sorted(mut objects: Vec<Value>) -> Vec<Value> {
 
 /// The configuration as the daemon reads it, in place of its text.
 fn with_config_read(way: &str, mut objects: Vec<Value>) -> Vec<Value> {
-    let read = weir::config::to_yaml(&config(way, &objects)).unwrap();
+    let read = config::to_yaml(&config(way, &objects)).unwrap();
     let map = objects.iter_mut().find(|it| it["kind"] == "ConfigMap").unwrap();
     map["data"]["config.yaml"] = json!(read);
     objects
@@ -350,7 +397,7 @@ fn the_version_is_this_one() {
 
 /// The chart's schema for values: written here, but for `config`, which has weir's own.
 fn values_schema() -> Value {
-    let mut config = schema();
+    let mut config = config::schema();
     let fields = config.as_object_mut().unwrap();
     let definitions = fields.remove("$defs").unwrap();
     for key in ["$schema", "$id", "title", "required"] {

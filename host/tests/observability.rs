@@ -13,6 +13,8 @@
 mod evaluate;
 #[path = "observability/expression.rs"]
 mod expression;
+#[path = "observability/kube_proxy.rs"]
+mod kube_proxy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -255,6 +257,21 @@ fn failing(calls: f64, failures: f64) -> Vec<Series> {
     ]
 }
 
+/// These, and so many refused objects on the same node.
+fn refused_beside(mut series: Vec<Series>, refused: f64) -> Vec<Series> {
+    series.push(Series::new(r#"weir_refused_objects{instance="n1"}"#, &[refused]));
+    series
+}
+
+/// Lists and watches of these kinds fail.
+fn failing_kinds(kinds: &[&str]) -> Vec<Series> {
+    let series = |kind: &&str| {
+        let labels = format!("kind=\"{kind}\",instance=\"n1\"");
+        Series::new(&format!("weir_api_failures_total{{{labels}}}"), &[0.0, 3.0, 4.0])
+    };
+    kinds.iter().map(series).collect()
+}
+
 fn cases() -> Vec<Case> {
     let gauge = |alert, name| case(alert, name, &[0.0, 1.0], &[1.0, 0.0]);
     let not_gauge = |alert, name| case(alert, name, &[1.0, 0.0], &[0.0, 1.0]);
@@ -276,6 +293,28 @@ fn cases() -> Vec<Case> {
             alert: "WeirSyncStalled",
             fires: stalled(61.0, 122.0),
             silent: stalled(200.0, 199.0),
+        },
+        Case {
+            alert: "WeirSyncStalled",
+            fires: refused_beside(stalled(61.0, 122.0), 0.0),
+            silent: refused_beside(stalled(61.0, 122.0), 1.0),
+        },
+        case(
+            "WeirApiServerFailing",
+            r#"weir_api_failures_total{kind="Service",instance="n1"}"#,
+            &[0.0, 5.0, 5.0, 6.0, 6.0, 6.0],
+            &[0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0],
+        ),
+        case(
+            "WeirApiServerFailing",
+            r#"weir_api_failures_total{kind="Node",instance="n1"}"#,
+            &[1.0, 2.0],
+            &[7.0, 7.0],
+        ),
+        Case {
+            alert: "WeirApiServerFailing",
+            fires: failing_kinds(&["Event", "Node", "Service"]),
+            silent: failing_kinds(&["Event"]),
         },
         case(
             "WeirUnhealthy",

@@ -36,11 +36,13 @@ enum Value {
 
 /// What an alert's expression leaves: the labels of what it fires for.
 pub(super) fn firing(expr: &str, all: &[Series]) -> Vec<Labels> {
+    shown(expr, all).into_iter().map(|(labels, _)| labels).collect()
+}
+
+/// What a panel with this expression shows.
+pub(super) fn shown(expr: &str, all: &[Series]) -> Vec<(Labels, f64)> {
     let it = Evaluation { all, now: 1_700_000_000.0 };
-    match it.value(&parse(expr).unwrap()) {
-        Value::Vector(found) => found.into_iter().map(|(labels, _)| labels).collect(),
-        Value::Scalar(_) => panic!("an alert is a vector: {expr}"),
-    }
+    it.vector(&parse(expr).unwrap())
 }
 
 struct Evaluation<'a> {
@@ -58,7 +60,8 @@ impl Evaluation<'_> {
             }
             Expr::Binary(it) => combine(it.op, &self.value(&it.lhs), &self.value(&it.rhs)),
             Expr::Aggregate(it) if it.op.id() == token::T_SUM => {
-                let by = &it.modifier.as_ref().expect("sum by").labels().labels;
+                let by = it.modifier.as_ref().map(|by| by.labels().labels.clone());
+                let by = by.unwrap_or_default();
                 let mut sums: BTreeMap<Labels, f64> = BTreeMap::new();
                 for (labels, value) in self.vector(&it.expr) {
                     let kept = labels.into_iter().filter(|(name, _)| by.contains(name)).collect();
@@ -151,6 +154,10 @@ fn combine(op: TokenType, left: &Value, right: &Value) -> Value {
         ),
         (Value::Vector(left), Value::Vector(right)) => {
             let right: BTreeMap<&Labels, f64> = right.iter().map(|(l, v)| (l, *v)).collect();
+            if id == token::T_LUNLESS {
+                let lone = left.iter().filter(|(labels, _)| !right.contains_key(labels));
+                return Value::Vector(lone.cloned().collect());
+            }
             let matched = left.iter().filter_map(|(labels, a)| {
                 let b = right.get(labels)?;
                 let value = if id == token::T_LAND { *a } else { one(id, *a, *b)? };

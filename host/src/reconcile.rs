@@ -6,6 +6,7 @@
 mod ask;
 mod checks;
 mod flows;
+mod line;
 mod looks;
 mod node;
 mod pending;
@@ -17,6 +18,7 @@ mod turn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_core::alike::Alike;
 use weir_core::compile::{Front, Here, PortKey, fronts};
@@ -40,6 +42,7 @@ use weir_policy_host::{Answers, Failure, Wants};
 
 pub use pending::Waiting;
 
+use line::Used;
 use pending::{Noted, Pending};
 use retries::Retries;
 use traffic::Meters;
@@ -54,6 +57,8 @@ pub struct Question<'a> {
     pub revisions: Revisions,
     /// How often a policy's wish to be asked again came true.
     pub evaluation: u64,
+    /// Whether policies may run for it; else what is known has to do.
+    pub may_run: bool,
     /// Builds the view, where no remembered answer will do, with the changing inputs that are wanted.
     pub view: &'a dyn Fn(Wants) -> ServiceView,
 }
@@ -62,6 +67,11 @@ pub struct Question<'a> {
 pub trait Policies {
     /// The chain's answers.
     fn ask(&mut self, question: &Question<'_>) -> Answers;
+
+    /// How long policies ran so far to answer.
+    fn ran(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// The node, as policies see it, is like this from now on.
     fn see_node(&mut self, node: Node);
@@ -90,6 +100,29 @@ pub struct Defaults {
     pub cpus: u32,
 }
 
+/// How long all policies together may run in a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// In the first, before which nothing is known.
+    pub first: Duration,
+    /// In each after it: what changes meanwhile waits for its end.
+    pub later: Duration,
+}
+
+impl Patience {
+    /// For who has one turn only.
+    pub const ENDLESS: Self = Self { first: Duration::MAX, later: Duration::MAX };
+}
+
+/// Service ports that policies had no time for in a turn; what is known stands in until they are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferred {
+    /// How many.
+    pub ports: usize,
+    /// The namespace for which policies ran longest since there are any.
+    pub dearest: Arc<str>,
+}
+
 /// What was decided for a service port, and from which answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
@@ -109,6 +142,8 @@ pub struct Turn {
     pub services: usize,
     /// Whether these were all of them.
     pub full: bool,
+    /// What policies had no time for.
+    pub deferred: Option<Deferred>,
     /// When the cluster changed what this turn has carried to the kernel, in milliseconds since 1970. Empty
     /// where anything was refused: the next turn in which nothing is tells of it.
     pub triggers: Vec<u64>,
@@ -175,6 +210,9 @@ pub struct Reconciler<K, P> {
     decided: BTreeMap<ObjectName, Arc<DecidedPorts>>,
     alike: Alike<DecidedPorts>,
     again: BTreeMap<ObjectName, Again>,
+    patience: Patience,
+    /// How long policies ran for whom since somebody waits for them.
+    used: Used,
     meters: Meters,
     set_aside: Vec<SetAside>,
     failed: Vec<PolicyFailed>,
@@ -220,6 +258,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             decided: BTreeMap::new(),
             alike: Alike::default(),
             again: BTreeMap::new(),
+            patience: Patience::ENDLESS,
+            used: Used::new(),
             meters: Meters::default(),
             set_aside: Vec::new(),
             failed: Vec::new(),
@@ -326,6 +366,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.defaults.limits.of(namespace)
     }
 
+    /// Takes over how long policies may run in a turn.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
     /// Takes over how long a server that leaves may drain, in milliseconds.
     pub fn set_drain_limit(&mut self, limit: u64) {
         self.drains.set_limit(limit);
@@ -427,6 +472,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fairness_tests;
 #[cfg(test)]
 #[path = "reconcile/tests.rs"]
 pub(crate) mod tests;

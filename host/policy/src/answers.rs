@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use weir_core::wish::{Refusal, Wish};
 
-use crate::Failure;
+use crate::{Failure, FailureKind};
 
 /// Names the inputs of a decision by revision, so that a kept answer is found without building
 /// the view. Any numbers do that change whenever what they stand for does.
@@ -32,6 +32,12 @@ impl RevisionKey {
         let service_port = service_port.into();
         Self { service_port, namespace: 0, service: 0, slices: 0, evaluation: 0 }
     }
+
+    /// The name of the service port's namespace.
+    #[must_use]
+    pub fn namespace_name(&self) -> &str {
+        self.service_port.split('/').next().unwrap_or_default()
+    }
 }
 
 /// What every policy of the chain said, each list in the chain's order.
@@ -48,4 +54,12 @@ pub struct Answers {
     /// When to ask again although nothing changed: a policy failed, or wasn't asked, for a reason
     /// that passes.
     pub ask_again: Option<Duration>,
+}
+
+impl Answers {
+    /// Whether a policy wasn't asked only because it wasn't its time: it is to be asked soon.
+    #[must_use]
+    pub fn is_deferred(&self) -> bool {
+        self.failures.iter().any(|failure| failure.kind == FailureKind::Deferred)
+    }
 }

@@ -33,13 +33,15 @@ pub enum FailureKind {
     Instantiate,
     /// It cost too much too often and is left alone for a while.
     Suspended,
+    /// Policies had run for long enough; it is asked soon.
+    Deferred,
     /// There is no working version of it: see its load error.
     NotLoaded,
 }
 
 impl FailureKind {
     /// All kinds, for metrics that show zeros.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Trap,
         Self::Fuel,
         Self::Deadline,
@@ -49,6 +51,7 @@ impl FailureKind {
         Self::Configure,
         Self::Instantiate,
         Self::Suspended,
+        Self::Deferred,
         Self::NotLoaded,
     ];
 
@@ -65,13 +68,20 @@ impl FailureKind {
             Self::Configure => "configure",
             Self::Instantiate => "instantiate",
             Self::Suspended => "suspended",
+            Self::Deferred => "deferred",
             Self::NotLoaded => "not-loaded",
         }
     }
 
     /// Whether the same input fails in the same way again, so that trying again is pointless.
     pub(crate) fn is_deterministic(self) -> bool {
-        !matches!(self, Self::Deadline | Self::Suspended | Self::NotLoaded | Self::Instantiate)
+        self.is_of_an_evaluation() && !matches!(self, Self::Deadline | Self::Instantiate)
+    }
+
+    /// Whether the policy was asked at all.
+    #[must_use]
+    pub fn is_of_an_evaluation(self) -> bool {
+        !matches!(self, Self::Suspended | Self::Deferred | Self::NotLoaded)
     }
 
     /// Whether failing took so long that it must not be repeated for every service.

@@ -45,9 +45,12 @@ pub struct Limits {
     pub groups: usize,
     /// Decisions kept for one policy. Above it, those not asked for longest go.
     pub cached_decisions: usize,
-    /// Evaluations in a row that fail by fuel, deadline or memory before a policy is suspended:
-    /// each costs tens of milliseconds, and ten thousand services would wait for them.
+    /// Evaluations in a row that fail by fuel, deadline or memory before a policy is suspended for a
+    /// namespace: each costs tens of milliseconds, and ten thousand services would wait for them.
     pub costly_failures: u32,
+    /// Namespaces for which a policy fails so, and answers nobody meanwhile, before it is suspended for
+    /// all.
+    pub failing_namespaces: usize,
     /// How long a policy stays suspended, unless its file or configuration changes before.
     pub suspension: Duration,
     /// How long a service port waits after a failure that another try could mend, before its
@@ -55,6 +58,11 @@ pub struct Limits {
     pub retry_first: Duration,
     /// The longest such wait.
     pub retry_last: Duration,
+    /// How long all policies together may run in one turn of whoever asks them; what is left then is
+    /// answered from what is known, and asked in a later turn.
+    pub turn: Duration,
+    /// The same in the first turn, which finds nothing known and isn't waited for by anything that is in force.
+    pub first_turn: Duration,
 }
 
 impl Default for Limits {
@@ -78,9 +86,12 @@ impl Default for Limits {
             groups: 16,
             cached_decisions: 65_536,
             costly_failures: 8,
+            failing_namespaces: 8,
             suspension: Duration::from_secs(60),
             retry_first: Duration::from_secs(5),
             retry_last: Duration::from_secs(300),
+            turn: Duration::from_secs(2),
+            first_turn: Duration::from_secs(20),
         }
     }
 }

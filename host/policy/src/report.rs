@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::breaker::Suspended;
 use crate::failure::one_line;
 use crate::guest::Guest;
 use crate::meter::{Level, LogLine};
@@ -26,9 +27,16 @@ pub(crate) fn refuses_node(policy: &PolicyName, error: &LoadError) {
     tracing::error!(%policy, reason, "policy can't be configured for the node as it is now; it runs on as it was");
 }
 
-pub(crate) fn suspended(policy: &PolicyName, rest: Duration) {
+pub(crate) fn suspended(policy: &PolicyName, who: Suspended, namespace: &str, rest: Duration) {
     let seconds = rest.as_secs();
-    tracing::warn!(%policy, seconds, "policy suspended: it costs too much too often");
+    match who {
+        Suspended::Everybody => {
+            tracing::warn!(%policy, seconds, "policy suspended: it costs too much too often");
+        }
+        Suspended::Namespace => {
+            tracing::warn!(%policy, namespace, seconds, "policy suspended for one namespace: it costs too much there");
+        }
+    }
 }
 
 pub(crate) fn lines(policy: &PolicyName, subject: &str, lines: &[LogLine], dropped: u64) {

@@ -6,16 +6,18 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use weir_core::view::{Attributes, Interface, Node, ServiceView};
 use weir_core::wish::Wish;
 
 use crate::guest::Failed;
 use crate::memory::Reply;
-use crate::slot::{Slot, lock};
+use crate::slot::{Heard, Slot, lock};
 use crate::stats::LoadProblem;
 use crate::{
-    Answers, Digest, Failure, Limits, PolicyName, PolicyStats, RevisionKey, Sandbox, Wants,
+    Answers, Digest, Failure, FailureKind, Limits, PolicyName, PolicyStats, RevisionKey, Sandbox,
+    Wants,
 };
 
 /// A policy as the operator wrote it.
@@ -152,14 +154,19 @@ impl PolicySet {
                 build.take().map_or_else(ServiceView::default, |build| build(wants()))
             })
         };
-        let mut answers = Answers { from_cache: true, ..Answers::default() };
-        for slot in chain.iter() {
-            let heard = slot.ask(key, view);
-            answers.from_cache &= heard.from_cache;
-            answers.ask_again = answers.ask_again.into_iter().chain(heard.ask_again).min();
-            add(&mut answers, slot, key, heard.reply);
-        }
-        answers
+        hear(&chain, key, |slot| slot.ask(key, view))
+    }
+
+    /// What is known of a service port without running any policy. Those that would have to run fail as
+    /// [`FailureKind::Deferred`], and their last good answers stand in.
+    pub fn recall(&self, key: &RevisionKey) -> Answers {
+        hear(&self.chain(), key, |slot| slot.ask_later(key))
+    }
+
+    /// How long the policies' decisions took so far, all together.
+    #[must_use]
+    pub fn ran(&self) -> Duration {
+        self.chain().iter().map(|slot| slot.ran()).sum()
     }
 
     /// Asks every policy that classifies for the groups of an interface.
@@ -234,6 +241,17 @@ impl PolicySet {
     }
 }
 
+fn hear(chain: &[Arc<Slot>], key: &RevisionKey, ask: impl Fn(&Slot) -> Heard) -> Answers {
+    let mut answers = Answers { from_cache: true, ..Answers::default() };
+    for slot in chain {
+        let heard = ask(slot);
+        answers.from_cache &= heard.from_cache;
+        answers.ask_again = answers.ask_again.into_iter().chain(heard.ask_again).min();
+        add(&mut answers, slot, key, heard.reply);
+    }
+    answers
+}
+
 fn add(answers: &mut Answers, slot: &Slot, key: &RevisionKey, reply: Reply) {
     let policy = Arc::clone(&slot.name);
     match reply {
@@ -243,7 +261,9 @@ fn add(answers: &mut Answers, slot: &Slot, key: &RevisionKey, reply: Reply) {
             let last_good = lock(&slot.memory).last_good(&key.service_port);
             let stood_in = last_good.is_some();
             if let Some(wish) = last_good {
-                slot.stood_in();
+                if kind != FailureKind::Deferred {
+                    slot.stood_in();
+                }
                 answers.wishes.push((policy.to_string(), Wish::clone(&wish)));
             }
             answers.failures.push(Failure { policy, kind, message, stood_in });

@@ -46,6 +46,12 @@ pub(crate) struct Heard {
     pub(crate) ask_again: Option<Duration>,
 }
 
+/// What is known of an answer before the policy runs.
+enum Known {
+    Heard(Heard),
+    Unasked(Arc<Guest>, Stamp),
+}
+
 impl Slot {
     pub(crate) fn new(sandbox: &Arc<Sandbox>, spec: PolicySpec, node: Arc<Node>) -> Self {
         let capacity = sandbox.limits().cached_decisions;
@@ -56,7 +62,7 @@ impl Slot {
             version: Mutex::new(version),
             memory: Mutex::new(Memory::new(capacity)),
             tally: Mutex::default(),
-            breaker: Mutex::default(),
+            breaker: Mutex::new(Breaker::new()),
         }
     }
 
@@ -120,7 +126,7 @@ impl Slot {
     /// Other limits hold: no answer from before is kept, and what cost too much may be cheap enough by now.
     pub(crate) fn limits_changed(&self) {
         lock(&self.version).setup += 1;
-        *lock(&self.breaker) = Breaker::default();
+        *lock(&self.breaker) = Breaker::new();
     }
 
     fn install(&self, spec: &PolicySpec, guest: Guest, node: &Arc<Node>) -> Change {
@@ -132,7 +138,7 @@ impl Slot {
         version.setup += 1;
         version.problem = None;
         version.node = Arc::clone(node);
-        *lock(&self.breaker) = Breaker::default();
+        *lock(&self.breaker) = Breaker::new();
         Change::Loaded { policy: Arc::clone(&self.name), digest }
     }
 
@@ -158,39 +164,79 @@ impl Slot {
         key: &RevisionKey,
         view: impl FnOnce() -> &'v ServiceView,
     ) -> Heard {
+        match self.recall(key) {
+            Known::Heard(heard) => heard,
+            Known::Unasked(guest, stamp) => self.evaluate(key, &guest, stamp, view()),
+        }
+    }
+
+    /// The policy's answer if it needs none of its time.
+    pub(crate) fn ask_later(&self, key: &RevisionKey) -> Heard {
+        match self.recall(key) {
+            Known::Heard(heard) => heard,
+            Known::Unasked(..) => {
+                let message = "policies took too long to be asked more for now; it is asked soon";
+                let failed = Failed { kind: FailureKind::Deferred, message: message.into() };
+                // Nothing went wrong: it isn't counted among failures.
+                let reply = Reply::Failed(failed);
+                Heard { reply, from_cache: false, ask_again: Some(Duration::ZERO) }
+            }
+        }
+    }
+
+    /// What is known without running the policy, else what would run.
+    fn recall(&self, key: &RevisionKey) -> Known {
         let Some((guest, setup)) = self.version_now() else {
             let message = "no version of it could be loaded".into();
-            return self.not_asked(Failed { kind: FailureKind::NotLoaded, message });
+            return Known::Heard(self.not_asked(Failed { kind: FailureKind::NotLoaded, message }));
         };
         let stamp = stamp(&guest, setup, key);
         if let Some(reply) = lock(&self.memory).recall(&key.service_port, &stamp) {
             lock(&self.tally).cache_hits += 1;
-            return Heard { reply, from_cache: true, ask_again: None };
+            return Known::Heard(Heard { reply, from_cache: true, ask_again: None });
         }
-        if let Some(rest) = self.rest() {
+        if let Some(rest) = self.rest(key) {
             let message = "it cost too much too often and is left alone for a while".into();
             let failed = Failed { kind: FailureKind::Suspended, message };
-            return Heard { ask_again: Some(rest), ..self.not_asked(failed) };
+            return Known::Heard(Heard { ask_again: Some(rest), ..self.not_asked(failed) });
         }
-        let Evaluation { outcome, said, fuel } = guest.decide(view());
+        Known::Unasked(guest, stamp)
+    }
+
+    fn evaluate(
+        &self,
+        key: &RevisionKey,
+        guest: &Guest,
+        stamp: Stamp,
+        view: &ServiceView,
+    ) -> Heard {
+        let began = Instant::now();
+        let Evaluation { outcome, said, fuel } = guest.decide(view);
+        let took = began.elapsed();
         let reply = match outcome {
             Ok(Ok(wish)) => Reply::Wish(lock(&self.memory).share(wish)),
             Ok(Err(refusal)) => Reply::Refusal(refusal),
             Err(failed) => Reply::Failed(failed),
         };
-        self.count(&reply, fuel);
+        self.count(&reply, fuel, took);
+        self.note(&reply, key);
         let dropped = said.dropped_lines;
         let lines = lock(&self.tally).add_said(said, self.sandbox.limits().counters);
         report::lines(&self.name, &key.service_port, &lines, dropped);
         let passing = lock(&self.memory).keep(&key.service_port, stamp, reply.clone());
         let wait = || self.sandbox.limits().retry_after(passing);
-        let ask_again = (passing > 0).then(|| self.rest().unwrap_or_else(wait));
+        let ask_again = (passing > 0).then(|| self.rest(key).unwrap_or_else(wait));
         Heard { reply, from_cache: false, ask_again }
     }
 
-    /// How much longer the policy is suspended.
-    fn rest(&self) -> Option<Duration> {
-        lock(&self.breaker).rest(Instant::now())
+    /// How much longer the policy is suspended for the namespace of a service port.
+    fn rest(&self, key: &RevisionKey) -> Option<Duration> {
+        lock(&self.breaker).rest(key.namespace_name(), Instant::now())
+    }
+
+    /// How long its evaluations took so far.
+    pub(crate) fn ran(&self) -> Duration {
+        lock(&self.tally).ran
     }
 
     /// Notes that the last good answer stood in.
@@ -226,6 +272,11 @@ impl Slot {
 
     pub(crate) fn stats(&self) -> PolicyStats {
         let version = lock(&self.version);
+        let now = Instant::now();
+        let (suspended, suspended_for) = {
+            let breaker = lock(&self.breaker);
+            (breaker.rest_of_all(now), breaker.suspended(now))
+        };
         PolicyStats {
             name: Arc::clone(&self.name),
             file: version.spec.file.clone(),
@@ -236,7 +287,8 @@ impl Slot {
                 classifies: guest.classifies(),
             }),
             load_error: version.problem.clone(),
-            suspended: self.rest(),
+            suspended,
+            suspended_for,
             remembered: lock(&self.memory).len(),
             tally: lock(&self.tally).clone(),
         }
@@ -261,20 +313,24 @@ impl Slot {
         Heard { reply: Reply::Failed(failed), from_cache: false, ask_again: None }
     }
 
-    fn count(&self, reply: &Reply, fuel: u64) {
+    fn count(&self, reply: &Reply, fuel: u64, took: Duration) {
         let mut tally = lock(&self.tally);
         tally.fuel += fuel;
+        tally.ran += took;
         match reply {
             Reply::Wish(_) => tally.decisions += 1,
             Reply::Refusal(_) => tally.refusals += 1,
             Reply::Failed(failed) => tally.add_failure(failed.kind),
         }
-        drop(tally);
+    }
+
+    /// Suspends the policy where this was one failure too many.
+    fn note(&self, reply: &Reply, key: &RevisionKey) {
         let costly = matches!(reply, Reply::Failed(failed) if failed.kind.is_costly());
-        let limits = self.sandbox.limits();
-        let (most, rest) = (limits.costly_failures, limits.suspension);
-        if lock(&self.breaker).note(costly, most, rest, Instant::now()) {
-            report::suspended(&self.name, rest);
+        let (limits, namespace) = (self.sandbox.limits(), key.namespace_name());
+        let noted = lock(&self.breaker).note(namespace, costly, &limits, Instant::now());
+        if let Some(who) = noted {
+            report::suspended(&self.name, who, namespace, limits.suspension);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Digest, FailureKind, LogLine, PolicyName, Said, Wants};
@@ -19,6 +20,8 @@ pub struct PolicyStats {
     pub load_error: Option<LoadProblem>,
     /// How much longer it is left alone because it cost too much too often; `None` when it isn't.
     pub suspended: Option<Duration>,
+    /// The same for single namespaces, which alone don't get it.
+    pub suspended_for: BTreeMap<Arc<str>, Duration>,
     /// Service ports with a kept answer.
     pub remembered: usize,
     /// What it did.
@@ -62,6 +65,8 @@ pub struct Tally {
     pub stand_ins: u64,
     /// Fuel used.
     pub fuel: u64,
+    /// How long its evaluations took.
+    pub ran: Duration,
     /// Log lines over the limit.
     pub dropped_lines: u64,
     /// The policy's own counters.

@@ -289,6 +289,44 @@ fn shipped(name: &str, config: &[(&str, &str)], view: &ServiceView) -> Wish {
     decided.answer.unwrap().unwrap()
 }
 
+/// Annotations as long as they may be, on the Service and on its Namespace, and not read to their end.
+#[test]
+fn the_longest_annotations_cost_their_owner_no_more_than_a_bit_of_the_fuel() {
+    let of = |entry: &str, bytes: usize| entry.repeat(bytes / entry.len());
+    let (all, most) = (256 << 10, 20 << 10);
+    let cases = [
+        [("weir.dev/weights", of("10.0.0.1=1,", all))].to_vec(),
+        [("weir.dev/weights", of("::=1,", most))].to_vec(),
+        [("weir.dev/weights", of("[2001:db8:1:2:3:4:5:6]:80=1,", most))].to_vec(),
+        vec![
+            ("weir.dev/node-port-interfaces", of("e,", most)),
+            ("weir.dev/offload-interfaces", of("!,e,", most)),
+            ("weir.dev/scheduler-flags", of(",", most)),
+        ],
+        vec![
+            ("weir.dev/node-port-interfaces", of(",", most)),
+            ("weir.dev/offload-interfaces", of("e,", most)),
+            ("weir.dev/scheduler-flags", of("mh-port,", most)),
+        ],
+    ];
+    let annotations = check(&built("policies/annotations"), &Limits::default()).unwrap();
+    let configured = annotations.configure(Attributes::new(), node()).unwrap();
+    for values in &cases {
+        let mut view = full_view();
+        let values: Vec<(&str, &str)> = values.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        view.service.annotations = attributes(&values);
+        view.endpoints = (1..=10).map(|n| Endpoint::ready([10, 9, 9, n].into(), 8080)).collect();
+        let decided = configured.decide(&view);
+        let (used, limit) = (decided.fuel, decided.fuel_limit);
+        let start: Vec<_> = values.iter().map(|(name, text)| (*name, &text[..12])).collect();
+        println!("{used} of {limit}: {start:?}");
+        let costly = [FailureKind::Fuel, FailureKind::Memory, FailureKind::Deadline];
+        let failed = decided.answer.as_ref().err().map(|it| it.kind);
+        assert!(failed.is_none_or(|kind| !costly.contains(&kind)), "{start:?}: {failed:?}");
+        assert!(used < limit / 2, "{used} of {limit}: {start:?}");
+    }
+}
+
 #[test]
 fn the_shipped_policies_of_offload_decide() {
     let table = [("*", "never"), (".max", "100"), ("shop", "30")];

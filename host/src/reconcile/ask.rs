@@ -13,18 +13,31 @@ use weir_core::sight::{Beside, in_force, view_of};
 use weir_core::state::VirtualKey;
 use weir_policy_host::{Answers, Wants};
 
-use super::{Decided, DecidedPorts, Policies, Question, Reconciler};
+use super::line::{Job, Share};
+use super::{Decided, Policies, Question, Reconciler};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
-    pub(super) fn decide(&mut self, service: &Service, now: u64) -> DecidedPorts {
-        let mut decided = DecidedPorts::new();
-        for port in &service.ports {
-            let mut answers = self.ask(service, port, now);
+    /// Decides on the ports that weren't decided on. False where it is another's turn before all are.
+    pub(super) fn decide(
+        &mut self,
+        service: &Service,
+        job: &mut Job,
+        share: Share,
+        now: u64,
+    ) -> bool {
+        let before = self.policies.ran();
+        for port in service.ports.iter().skip(job.ports) {
+            let ran = self.policies.ran().saturating_sub(before);
+            if share.is_over(ran) {
+                return false;
+            }
+            let mut answers = self.ask(service, port, share.may_run(ran), now);
             let decision = decide(&self.asked(service, port), &answers.wishes);
             answers.wishes.shrink_to_fit();
-            decided.insert(PortKey::of(port), Decided { decision, answers });
+            job.decided.insert(PortKey::of(port), Decided { decision, answers });
+            job.ports += 1;
         }
-        decided
+        true
     }
 
     fn asked<'a>(&'a self, service: &Service, port: &ServicePort) -> Asked<'a> {
@@ -45,7 +58,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         }
     }
 
-    fn ask(&mut self, service: &Service, port: &ServicePort, now: u64) -> Answers {
+    fn ask(&mut self, service: &Service, port: &ServicePort, may_run: bool, now: u64) -> Answers {
         let Self { model, policies, kernel, meters, ledger, decided, here, .. } = self;
         let (name, port_key) = (&service.name, PortKey::of(port));
         let before = decided.get(name).and_then(|ports| ports.get(&port_key));
@@ -72,6 +85,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             port: port_key,
             revisions: model.revisions(name),
             evaluation: self.again.get(name).map_or(0, |it| it.evaluation),
+            may_run,
             view: &view,
         })
     }

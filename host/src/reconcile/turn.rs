@@ -1,6 +1,8 @@
 //! One turn: what is touched is worked out, planned and sent, and what was refused is learnt from.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use weir_core::compile::{allocated, compile};
 use weir_core::decision::{Reason, Scheduler};
@@ -8,14 +10,16 @@ use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
 use weir_core::ledger::Wanted;
 use weir_core::model::Touched;
 use weir_core::net::ObjectName;
+use weir_core::pack::pack;
 use weir_core::plan::Operation;
 use weir_core::state::{Chain, Element, Key, Pick, VirtualKey};
-use weir_policy_host::Failure;
+use weir_policy_host::{Failure, FailureKind};
 
 use crate::report::metrics::number;
 
+use super::line::{Job, Line, Share};
 use super::steps::Steps;
-use super::{DecidedPorts, Policies, PolicyFailed, Reconciler, SetAside, Turn};
+use super::{DecidedPorts, Deferred, Policies, PolicyFailed, Reconciler, SetAside, Turn};
 
 impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// One turn: works out what is touched, and makes the kernel match.
@@ -25,15 +29,13 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// stays touched.
     pub fn turn(&mut self, now: u64) -> Result<Turn, ObserveError> {
         let unseen = self.make_sure()?;
-        let full = self.touched.all || !std::mem::replace(&mut self.turned, true);
+        let first = !std::mem::replace(&mut self.turned, true);
+        let full = self.touched.all || first;
         let names = self.take_touched(now);
         self.pending.taken();
-        let steps = Steps::of(&names);
-        for name in &names {
-            let keys = self.work_out(name, now, &steps);
-            self.keys.extend(keys);
-        }
-        drop(steps);
+        let services = names.len();
+        let patience = if first { self.patience.first } else { self.patience.later };
+        let deferred = self.work_out_all(names, patience, now);
         self.keys.extend(self.retries.due_by(now));
         let keys = std::mem::take(&mut self.keys);
         let step = tracing::info_span!("plan", objects = number(keys.len()));
@@ -50,10 +52,14 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let unmeasured = self.meters.take_failed();
         let set_aside = std::mem::take(&mut self.set_aside);
         let failed = std::mem::take(&mut self.failed);
+        if full {
+            self.pack();
+        }
         let triggers = if refused.is_empty() { self.pending.written() } else { Vec::new() };
         Ok(Turn {
-            services: names.len(),
+            services,
             full,
+            deferred,
             triggers,
             plan,
             refused,
@@ -63,6 +69,14 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             unseen,
             unmeasured,
         })
+    }
+
+    /// All was worked through: what was filled in order takes no more memory than it needs from now on.
+    fn pack(&mut self) {
+        self.model.pack();
+        self.ledger.pack();
+        self.seen.pack();
+        pack(&mut self.decided);
     }
 
     fn take_touched(&mut self, now: u64) -> BTreeSet<ObjectName> {
@@ -127,6 +141,8 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
                 failures.iter().any(|it| (&it.policy, it.kind) == (&failure.policy, failure.kind))
             };
             let fresh = it.answers.failures.iter().filter(|failure| !is_known(failure));
+            // One that wasn't its time yet is over soon.
+            let fresh = fresh.filter(|failure| failure.kind != FailureKind::Deferred);
             let failed = |failure: &Failure| PolicyFailed {
                 service: name.clone(),
                 port,
@@ -155,27 +171,84 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.show_node();
     }
 
-    fn work_out(&mut self, name: &ObjectName, now: u64, steps: &Steps) -> BTreeSet<Key> {
-        let ours = self.model.service(name).filter(|service| self.is_ours(service));
-        let Some(service) = ours.cloned() else {
-            self.again.remove(name);
-            self.by_interface.remove(name);
-            self.pending.forget(name);
-            self.meters.forget(name);
-            for port in self.decided.remove(name).iter().flat_map(|ports| ports.keys()) {
-                self.policies.forget(name, *port);
+    /// Works these out, for which policies may run so long.
+    fn work_out_all(
+        &mut self,
+        names: BTreeSet<ObjectName>,
+        patience: Duration,
+        now: u64,
+    ) -> Option<Deferred> {
+        let steps = Steps::of(&names);
+        let mut line = Line::new(names, std::mem::take(&mut self.used), patience);
+        let mut ports = 0;
+        while let Some((mut job, share)) = line.next() {
+            let namespace = Arc::clone(&job.name.namespace);
+            let before = self.policies.ran();
+            let whole = self.decide_whole(&mut job, share, now, &steps);
+            let ran = self.policies.ran().saturating_sub(before);
+            if whole {
+                ports += job.decided.values().filter(|it| it.answers.is_deferred()).count();
+                line.ran(&namespace, ran, None);
+                self.work_out(job, now, &steps);
+            } else {
+                line.ran(&namespace, ran, Some(job));
             }
-            // Another's: what it is is none of weir's business, but its addresses are in use.
-            let theirs = self.model.service(name).map(allocated);
-            return self.ledger.claim(name, None, theirs.unwrap_or_default());
-        };
-        let decided = steps.decide.in_scope(|| self.decide(&service, now));
+        }
+        if ports == 0 {
+            // Nobody waits, so nobody is owed anything.
+            return None;
+        }
+        self.used = line.into_used();
+        let dearest = self.used.iter().max_by_key(|(_, ran)| **ran);
+        let dearest = dearest.map_or_else(|| "".into(), |(namespace, _)| Arc::clone(namespace));
+        Some(Deferred { ports, dearest })
+    }
+
+    /// Decides on the ports of a service that weren't decided on. False where it is another's turn before
+    /// all are.
+    fn decide_whole(&mut self, job: &mut Job, share: Share, now: u64, steps: &Steps) -> bool {
+        let ours = self.model.service(&job.name).filter(|service| self.is_ours(service));
+        let Some(service) = ours.cloned() else { return true };
+        steps.decide.in_scope(|| self.decide(&service, job, share, now))
+    }
+
+    /// Claims what a service wants by now of the kernel.
+    fn work_out(&mut self, job: Job, now: u64, steps: &Steps) {
+        let Job { name, decided, .. } = job;
+        let ours = self.model.service(&name).filter(|service| self.is_ours(service));
+        let Some(service) = ours else { return self.let_go(&name) };
+        let created = service.created;
         let decisions = decided.iter().map(|(port, it)| (*port, it.decision.clone())).collect();
-        let compile = || compile(&self.model, &self.here, &service, &decisions);
+        let compile = || compile(&self.model, &self.here, service, &decisions);
         let wanted: Wanted = steps.compile.in_scope(compile);
         for selection in decided.values().filter_map(|it| it.decision.interfaces.as_ref()) {
             self.ledger.note_selection(&selection.value);
         }
+        self.ask_again(&name, &decided, now);
+        self.note_new(&name, &decided);
+        self.note_by_interface(&name, &decided);
+        self.decided.insert(name.clone(), self.alike.share(decided));
+        let keys = self.ledger.claim(&name, created, wanted);
+        self.keys.extend(keys);
+    }
+
+    /// A service that is none of ours, or none at all.
+    fn let_go(&mut self, name: &ObjectName) {
+        self.again.remove(name);
+        self.by_interface.remove(name);
+        self.pending.forget(name);
+        self.meters.forget(name);
+        for port in self.decided.remove(name).iter().flat_map(|ports| ports.keys()) {
+            self.policies.forget(name, *port);
+        }
+        // Another's: what it is is none of weir's business, but its addresses are in use.
+        let theirs = self.model.service(name).map(allocated);
+        let keys = self.ledger.claim(name, None, theirs.unwrap_or_default());
+        self.keys.extend(keys);
+    }
+
+    /// Notes when the policies are to be asked about a service although nothing changed.
+    fn ask_again(&mut self, name: &ObjectName, decided: &DecidedPorts, now: u64) {
         let soonest = decided.values().filter_map(|it| it.decision.re_evaluate.as_ref());
         let seconds = soonest.map(|chosen| u64::from(chosen.value.get())).min();
         let again = self.again.entry(name.clone()).or_default();
@@ -188,9 +261,5 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         if again.at.is_none() && again.retry.is_none() && again.evaluation == 0 {
             self.again.remove(name);
         }
-        self.note_new(name, &decided);
-        self.note_by_interface(name, &decided);
-        self.decided.insert(name.clone(), self.alike.share(decided));
-        self.ledger.claim(name, service.created, wanted)
     }
 }

@@ -11,8 +11,8 @@
 //! | `weir.dev/node-port-interfaces` | the same, of the interfaces at whose addresses the node port answers |
 //! | `weir.dev/offload-interfaces` | `eth0`, `eth*`, `group:uplink`, separated by commas; `!` before one leaves it out |
 //!
-//! A value that can't be read is named in the note together with what is allowed; the other
-//! annotations hold. With nothing left to decide it is the reason of a refusal.
+//! A value that can't be read, or is longer than 20 KiB, is named in the note together with what is
+//! allowed; the other annotations hold. With nothing left to decide it is the reason of a refusal.
 
 pub mod weights;
 mod words;
@@ -22,6 +22,9 @@ use weir_policy::{Config, Decision, Node, Policy, Refusal, ServiceView};
 
 /// The policy. It has no configuration.
 pub struct Annotations;
+
+/// The longest value in bytes: 256 KiB may be written, and reading costs by length.
+const LONGEST: usize = 20 << 10;
 
 /// What reads one annotation into the decision; its error says what is allowed.
 type Read = fn(&str, &ServiceView, Decision) -> Result<Decision, String>;
@@ -60,6 +63,7 @@ impl Policy for Annotations {
         let (mut decision, mut problems) = (Decision::new(), Vec::new());
         for (name, read) in ANNOTATIONS {
             let Some(text) = view.annotation(name) else { continue };
+            let read = if text.len() > LONGEST { too_long } else { read };
             match read(text.trim(), view, decision.clone()) {
                 Ok(more) => decision = more,
                 Err(allowed) => problems.push(format!("{name}: {}: {allowed}", quoted(text))),
@@ -67,6 +71,10 @@ impl Policy for Annotations {
         }
         answer(decision, &problems)
     }
+}
+
+fn too_long(text: &str, _: &ServiceView, _: Decision) -> Result<Decision, String> {
+    Err(format!("{} bytes, more than {LONGEST}", text.len()))
 }
 
 fn answer(decision: Decision, problems: &[String]) -> Result<Decision, Refusal> {

@@ -101,6 +101,27 @@ fn a_bad_value_as_long_as_an_annotation_may_be_makes_a_short_note() {
 }
 
 #[test]
+fn what_may_be_written_is_bounded_and_the_bound_can_be_used() {
+    let place = |n: usize| format!("10.{}.{}.{}:80", n / 62_500, n / 250 % 250, n % 250);
+    let endpoints: Vec<Endpoint> = (0..1_025).map(|n| endpoint(&place(n))).collect();
+    let entries: Vec<String> = (0..1_025).map(|n| format!("{}={n}", place(n))).collect();
+    let weighed = |entries: &[String]| {
+        let view = cart().annotation("weir.dev/weights", &entries.join(","));
+        decide(view.endpoints(endpoints.clone()))
+    };
+    let weights = weighed(&entries[..1_024]).unwrap().weights.unwrap();
+    assert_eq!(weights.len(), 1_024);
+    assert!(weights.iter().zip(0..).all(|(it, n)| it.weight == n));
+    let Err(Refusal::Reason(reason)) = weighed(&entries) else { panic!("1,025 were taken") };
+    assert!(reason.contains("more than 1024 entries"), "{reason}");
+    for name in ANNOTATIONS.map(|(name, _)| name) {
+        let view = cart().annotation(name, &" ".repeat((20 << 10) + 1));
+        let Err(Refusal::Reason(reason)) = decide(view) else { panic!("{name} was taken") };
+        assert!(reason.contains("more than 20480"), "{name}: {reason}");
+    }
+}
+
+#[test]
 fn a_bad_value_leaves_the_others_alone() {
     let view = cart()
         .annotation("weir.dev/scheduler", "best")

@@ -1,6 +1,6 @@
 //! `weir.dev/weights`: which endpoints get which share.
 //!
-//! A list of `SELECTOR=WEIGHT`, separated by commas, weights from 0 to 65535. For each endpoint
+//! A list of at most 1,024 `SELECTOR=WEIGHT`, separated by commas, weights from 0 to 65535. For each endpoint
 //! the first selector that fits counts; one that none fits keeps weight 1.
 //!
 //! | selector | endpoints |
@@ -19,6 +19,9 @@ use weir_policy::{Decision, Endpoint, ServiceView};
 
 const MOST: u32 = 65_535;
 
+/// The most entries: each endpoint is held against each of them, and what a decision may cost is bounded.
+const MOST_ENTRIES: usize = 1_024;
+
 /// Which endpoints a weight is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Selector<'a> {
@@ -35,13 +38,19 @@ enum Selector<'a> {
 /// # Errors
 /// What is allowed, when `text` can't be read.
 pub fn apply(text: &str, view: &ServiceView, decision: Decision) -> Result<Decision, String> {
+    if list(text).nth(MOST_ENTRIES).is_some() {
+        return Err(format!("more than {MOST_ENTRIES} entries"));
+    }
     let rules: Vec<(Selector<'_>, u32)> = list(text).map(rule).collect::<Result<_, _>>()?;
     if rules.is_empty() {
         return Err(format!("no weight in it: {}", allowed()));
     }
     let weigh = |decision: Decision, endpoint: &Endpoint| {
-        let fitting = rules.iter().find(|(selector, _)| selector.fits(endpoint));
-        fitting.map_or(decision.clone(), |(_, weight)| decision.weight(endpoint, *weight))
+        let address = endpoint.address.parse().ok();
+        match rules.iter().find(|(selector, _)| selector.fits(endpoint, address)) {
+            Some((_, weight)) => decision.weight(endpoint, *weight),
+            None => decision,
+        }
     };
     Ok(view.endpoints.iter().fold(decision, weigh))
 }
@@ -75,13 +84,11 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn fits(&self, endpoint: &Endpoint) -> bool {
-        let address = endpoint.address.parse::<IpAddr>();
+    /// Whether it means an endpoint, whose address is read already.
+    fn fits(&self, endpoint: &Endpoint, address: Option<IpAddr>) -> bool {
         match self {
-            Self::Address(wanted) => address.is_ok_and(|address| address == *wanted),
-            Self::Socket(wanted) => {
-                address.is_ok_and(|address| SocketAddr::new(address, endpoint.port) == *wanted)
-            }
+            Self::Address(wanted) => address == Some(*wanted),
+            Self::Socket(wanted) => endpoint.port == wanted.port() && address == Some(wanted.ip()),
             Self::Node(wanted) => endpoint.node.as_deref() == Some(*wanted),
             Self::Zone(wanted) => endpoint.zone.as_deref() == Some(*wanted),
             Self::Local => endpoint.local,

@@ -102,24 +102,81 @@ fn who_met_a_suspended_policy_asks_again_when_it_ends() {
     let suspension = Duration::from_millis(500);
     let limits = Limits { fuel: 1_000_000, costly_failures: 1, suspension, ..Limits::default() };
     let stage = Stage::with(limits);
-    // Loops for a Service with endpoints, and answers for one without.
-    let moody = format!(
-        "(if (i32.load (i32.add (local.get 0) (i32.const {ENDPOINTS})))
-          (then (loop $again (br $again))))
-        (global.get $rr)"
-    );
-    let set = stage.chain(&[("moody", deciding(&moody))]);
+    let set = stage.chain(&[("moody", moody())]);
     let asked = |name: &str, endpoints| set.decide(&RevisionKey::first(name), |_| view(endpoints));
     let first = asked("shop/a:http", 1);
     assert_eq!((first.failures[0].kind, first.ask_again), (FailureKind::Fuel, None));
     let second = asked("shop/b:http", 0);
     assert_eq!(second.failures[0].kind, FailureKind::Suspended);
+    assert!(set.stats()[0].suspended_for.contains_key("shop"));
     let rest = second.ask_again.unwrap();
     assert!(rest <= suspension && !rest.is_zero(), "{rest:?}");
     std::thread::sleep(rest);
     let third = asked("shop/b:http", 0);
     assert_eq!(schedulers(&third), [("moody", Some("rr"))]);
-    assert_eq!((third.ask_again, set.stats()[0].suspended), (None, None));
+    assert_eq!(third.ask_again, None);
+    assert!(set.stats()[0].suspended_for.is_empty());
+}
+
+/// Loops for a Service with endpoints, and answers for one without.
+fn moody() -> Vec<u8> {
+    deciding(&format!(
+        "(if (i32.load (i32.add (local.get 0) (i32.const {ENDPOINTS})))
+          (then (loop $again (br $again))))
+        (global.get $rr)"
+    ))
+}
+
+#[test]
+fn a_tenant_who_makes_a_policy_fail_takes_it_from_nobody_else() {
+    let limits = Limits { fuel: 1_000_000, costly_failures: 3, ..Limits::default() };
+    let stage = Stage::with(limits);
+    let set = stage.chain(&[("moody", moody())]);
+    let asked = |name: &str, endpoints| set.decide(&RevisionKey::first(name), |_| view(endpoints));
+    let kind = |n: u32| asked(&format!("bad/s{n}:http"), 1).failures[0].kind;
+    let kinds: Vec<_> = (0..40).map(kind).collect();
+    assert_eq!(kinds[..3], [FailureKind::Fuel; 3]);
+    assert_eq!(kinds[3..], [FailureKind::Suspended; 37], "no more of the daemon's time");
+    let good = asked("good/new:http", 0);
+    assert_eq!(schedulers(&good), [("moody", Some("rr"))], "{:?}", good.failures);
+    let stats = &set.stats()[0];
+    assert_eq!(stats.suspended, None);
+    assert_eq!(stats.suspended_for.keys().map(|it| &**it).collect::<Vec<_>>(), ["bad"]);
+    assert_eq!(asked("bad/new:http", 0).failures[0].kind, FailureKind::Suspended);
+}
+
+#[test]
+fn a_policy_that_answers_nobody_is_suspended_for_all_after_a_few_namespaces() {
+    let limits =
+        Limits { fuel: 1_000_000, costly_failures: 3, failing_namespaces: 4, ..Limits::default() };
+    let stage = Stage::with(limits);
+    let set = stage.chain(&[("bad", deciding("(loop $again (br $again)) unreachable"))]);
+    for n in 0..100 {
+        set.decide(&RevisionKey::first(format!("n{n}/web:http")), |_| view(1));
+    }
+    let stats = &set.stats()[0];
+    assert_eq!(stats.tally.failures[&FailureKind::Fuel], 4);
+    assert_eq!(stats.tally.failures[&FailureKind::Suspended], 96);
+    assert!(stats.suspended.is_some() && stats.suspended_for.is_empty());
+    assert!(!stats.tally.ran.is_zero() && set.ran() == stats.tally.ran);
+}
+
+#[test]
+fn without_time_what_is_known_stands_in_and_nothing_counts_as_failed() {
+    let stage = Stage::new();
+    let set = stage.chain(&[("good", good())]);
+    let of = |service| RevisionKey { service, ..RevisionKey::first("shop/cart:http") };
+    let none = set.recall(&of(1));
+    assert_eq!((none.is_deferred(), none.ask_again), (true, Some(Duration::ZERO)));
+    assert!(none.wishes.is_empty() && !none.failures[0].stood_in);
+    assert!(!ask(&set, 1).is_deferred());
+    let kept = set.recall(&of(1));
+    assert!(kept.from_cache && !kept.is_deferred());
+    let stands = set.recall(&of(2));
+    assert_eq!(schedulers(&stands), [("good", Some("rr"))]);
+    assert!(stands.is_deferred() && stands.failures[0].stood_in);
+    let tally = &set.stats()[0].tally;
+    assert_eq!((tally.failures.len(), tally.stand_ins, tally.decisions), (0, 0, 1));
 }
 
 /// Offset of the number of endpoints in a view: found by the layout of `service-view` (canonical ABI).
@@ -183,7 +240,7 @@ fn a_costly_policy_is_suspended_until_its_file_changes() {
     let kinds: Vec<_> = (0..5).map(|n| ask(&set, n).failures[0].kind).collect();
     let (fuel, suspended) = (FailureKind::Fuel, FailureKind::Suspended);
     assert_eq!(kinds, [fuel, fuel, fuel, suspended, suspended]);
-    assert!(set.stats()[0].suspended.is_some());
+    assert!(set.stats()[0].suspended_for.contains_key("shop"));
     stage.write("bad", &good());
     assert_eq!(set.refresh().len(), 1);
     assert_eq!(schedulers(&ask(&set, 9)), [("bad", Some("rr"))]);

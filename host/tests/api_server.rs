@@ -13,3 +13,5 @@ mod failures;
 mod lists;
 #[path = "api_server/objects.rs"]
 mod objects;
+#[path = "api_server/streams.rs"]
+mod streams;

@@ -9,6 +9,7 @@ mod arrival;
 mod counts;
 mod events;
 mod follow;
+mod identity;
 mod once;
 mod pauses;
 mod switch;
@@ -30,7 +31,7 @@ use super::convert::{HEADLESS, PROXY_NAME, ServiceCidrObject};
 use crate::report::events::Tell;
 
 pub use access::{Access, AccessError, Credentials, SERVICE_ACCOUNT};
-pub use counts::{Counts, KindLabels, RequestLabels};
+pub use counts::{Counts, KindLabels, Latencies, LatencyLabels, RequestLabels};
 use follow::{Need, Selection, follow};
 pub use once::{NotRead, Reading, read_api};
 use switch::Switch;

@@ -1,5 +1,6 @@
 //! What is wrong with an object or with the file that it stands in, in words for an operator. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -26,6 +27,16 @@ pub struct Problem {
     /// Whether somebody has refused to show what weir can't do without: asked the same way again, he will
     /// refuse again.
     pub is_refusal: bool,
+}
+
+impl Problem {
+    /// The namespace of the object, as far as it can be read; else empty.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        let name = self.object.as_deref().and_then(|object| object.rsplit_once(' '));
+        let name = name.and_then(|(_, name)| name.split_once('/'));
+        name.map_or("", |(namespace, _)| namespace)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -57,14 +68,33 @@ pub struct Report {
     pub appeared: Vec<Problem>,
     /// Problems told earlier that are no more.
     pub mended: Vec<Problem>,
-    /// Kinds that weir has no use for, as `apps/v1 Deployment`, each told when first seen.
-    pub ignored: Vec<String>,
+    /// How many objects there are by now of each kind that weir has no use for, as `apps/v1 Deployment`;
+    /// `None` where that is as it was told last.
+    pub ignored: Option<BTreeMap<String, usize>>,
 }
 
 impl Report {
     /// Whether there is nothing to tell.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.appeared.is_empty() && self.mended.is_empty() && self.ignored.is_empty()
+        self.appeared.is_empty() && self.mended.is_empty() && self.ignored.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_problem_it_is() {
+        let of = |object: Option<&str>| {
+            let problem = Problem { object: object.map(str::to_owned), ..Problem::default() };
+            problem.namespace().to_owned()
+        };
+        assert_eq!(of(Some("Service shop/web")), "shop");
+        assert_eq!(of(Some("EndpointSlice shop/web-1")), "shop");
+        for other in [Some("Node n1"), Some("API server, Service"), Some("items[3]"), None] {
+            assert_eq!(of(other), "", "{other:?}");
+        }
     }
 }

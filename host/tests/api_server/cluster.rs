@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weir::report::events::Notice;
-use weir::report::metrics::Metrics;
+use weir::report::metrics::{Format, Metrics};
 use weir::watch::api::{Access, Credentials, Followed, Patience, Settings, watch_api};
 use weir::watch::{Event, Key};
 use weir_apiserver::{Authority, Server};
@@ -61,6 +63,17 @@ impl Cluster {
 pub(crate) fn write_account(folder: &Path, token: &str, ca: &str) {
     std::fs::write(folder.join("token"), token).unwrap();
     std::fs::write(folder.join("ca.crt"), ca).unwrap();
+}
+
+/// Whose ServiceAccount [`token`]s are.
+pub(crate) const ACCOUNT: &str = "system:serviceaccount:weir-system:weir";
+
+/// A token as clusters make them, of [`ACCOUNT`].
+pub(crate) fn token(number: u32) -> String {
+    let claims = json!({ "iss": "https://kubernetes.default.svc", "sub": ACCOUNT, "iat": number });
+    let [header, claims] =
+        [r#"{"alg":"RS256"}"#, &claims.to_string()].map(|it| URL_SAFE_NO_PAD.encode(it));
+    format!("{header}.{claims}.c2lnbmF0dXJl")
 }
 
 pub(crate) fn settings(account: &Path, servers: &[&Server]) -> Settings {
@@ -154,8 +167,13 @@ impl Follower {
 
     /// Has something told of Service shop/web.
     pub(crate) fn tell(&self, action: &str) {
+        self.tell_of("shop", action);
+    }
+
+    /// Has something told of the Service `web` of a namespace.
+    pub(crate) fn tell_of(&self, namespace: &str, action: &str) {
         let notice = Notice {
-            service: weir_core::net::ObjectName::new("shop", "web"),
+            service: weir_core::net::ObjectName::new(namespace, "web"),
             reason: "SetAside",
             action: action.to_owned(),
             note: "port 80/tcp: offload: no".to_owned(),
@@ -192,6 +210,18 @@ impl Follower {
 
     pub(crate) async fn synced(&mut self) {
         self.until("everything was listed", |it| it.synced == 1).await;
+    }
+
+    /// The value of a metric, with its labels as they are written.
+    pub(crate) fn metric(&self, series: &str) -> u64 {
+        let text = self.metrics.text(Format::Text).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// How many lists and watches of a kind have failed.
+    pub(crate) fn failures(&self, kind: &str) -> u64 {
+        self.metric(&format!("weir_api_failures_total{{kind=\"{kind}\"}}"))
     }
 
     pub(crate) fn services(&self) -> usize {

@@ -6,25 +6,25 @@ use serde_json::json;
 use weir::watch::api::Credentials;
 use weir_apiserver::{Authority, Server, Settings};
 
-use crate::cluster::{Cluster, Follower, service, write_account};
+use crate::cluster::{ACCOUNT, Cluster, Follower, service, token, write_account};
 
 #[tokio::test]
 async fn a_token_that_is_refused_is_told_and_a_new_one_is_found() {
     let cluster =
-        Cluster::with(Settings { tokens: ["first".to_owned()].into(), ..Settings::default() })
-            .await;
+        Cluster::with(Settings { tokens: [token(1)].into(), ..Settings::default() }).await;
     let server = &cluster.server;
+    let file = cluster.account.path().join("token");
+    std::fs::write(&file, token(1)).unwrap();
     let mut follower = cluster.follow().await;
     follower.synced().await;
-    server.accept(&["second"]);
+    server.accept(&[&token(2)]);
     server.cut();
     follower.until("it is told", |it| !it.problems.is_empty()).await;
-    let token = cluster.account.path().join("token");
     let told = follower.ever[0].clone();
-    for part in [&server.url(), &*token.to_string_lossy(), "401", "renew them"] {
+    for part in [&server.url(), ACCOUNT, &*file.to_string_lossy(), "401", "renew them"] {
         assert!(told.contains(part), "{told}");
     }
-    std::fs::write(&token, "second\n").unwrap();
+    std::fs::write(&file, format!("{}\n", token(2))).unwrap();
     server.put(service("late", "10.96.0.1"));
     follower.until("it goes on", |it| it.has("Service shop/late")).await;
     follower.until("all is well", |it| it.problems.is_empty()).await;
@@ -73,8 +73,12 @@ async fn a_kubeconfig_says_where_and_as_whom() {
     follower.synced().await;
     // A kubeconfig is read again as a token's file is.
     cluster.server.accept(&["second"]);
-    std::fs::write(&file, kubeconfig("second")).unwrap();
     cluster.server.cut();
+    follower.until("it is told", |it| !it.problems.is_empty()).await;
+    let told = &follower.ever[0];
+    let identity = format!("asked as user weir of kubeconfig {}: 401", file.display());
+    assert!(told.contains(&identity), "{told}");
+    std::fs::write(&file, kubeconfig("second")).unwrap();
     cluster.server.put(service("late", "10.96.0.1"));
     follower.until("it goes on", |it| it.has("Service shop/late")).await;
 }

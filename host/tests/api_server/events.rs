@@ -61,11 +61,18 @@ async fn a_flood_is_cut_and_a_refusal_holds_nothing_up() {
     let mut follower = cluster.follow().await;
     follower.synced().await;
     cluster.server.fail(Some("create"), Some(&resource()), 1, Fault::Status(403, "no".to_owned()));
-    for n in 0..40 {
-        follower.tell(&format!("Action{n}"));
+    for namespace in ["bad", "shop", "late"] {
+        for n in 0..40 {
+            follower.tell_of(namespace, &format!("Action{n}"));
+        }
     }
     written(&cluster, &mut follower, "nine Events", |it| it.len() >= 9).await;
     follower.linger(Duration::from_millis(300)).await;
-    assert_eq!(cluster.server.list(&resource()).len(), 9, "ten, of which one was refused");
+    let events = cluster.server.list(&resource());
+    let of = |name| events.iter().filter(|it| it["regarding"]["namespace"] == name).count();
+    let all = (of("bad"), of("shop"), of("late"));
+    assert_eq!(all, (4, 5, 0), "ten, five of one namespace, of which one was refused");
+    let text = follower.metrics.text(weir::report::metrics::Format::Text).unwrap();
+    assert!(text.contains("weir_api_events_left_out_total 110"), "{text}");
     assert!(follower.problems.is_empty(), "{:?}", follower.problems);
 }

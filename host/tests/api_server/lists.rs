@@ -9,7 +9,7 @@ use weir::watch::api::read_api;
 use weir::watch::rights::RIGHTS;
 use weir_apiserver::{Fault, Resource, Settings};
 
-use crate::cluster::{Cluster, Follower, service, slice};
+use crate::cluster::{ACCOUNT, Cluster, Follower, service, slice};
 
 /// Servers that stream lists, and servers that don't know how.
 async fn clusters() -> [Cluster; 2] {
@@ -144,9 +144,14 @@ async fn only_slices_that_are_ours_are_followed() {
         server.put(slice("weirs", "web", &json!({ proxy: "weir" })));
         server.put(slice("others", "web", &json!({ proxy: "other" })));
         server.put(slice("headless", "web", &json!({ headless: "" })));
-        let mut other = service("other", "10.96.0.7");
-        other["metadata"]["labels"] = json!({ proxy: "other" });
-        server.put(other);
+        for (label, name, address) in
+            [(proxy, "other", "10.96.0.7"), (headless, "beheaded", "10.96.0.8")]
+        {
+            let mut labelled = service(name, address);
+            // The headless label counts by its name, whatever its value.
+            labelled["metadata"]["labels"] = json!({ label: "other" });
+            server.put(labelled);
+        }
         let mut settings = cluster.settings();
         settings.proxy_name = name.map(str::to_owned);
         let mut follower = Follower::new(settings).await;
@@ -159,6 +164,15 @@ async fn only_slices_that_are_ours_are_followed() {
             );
         }
         assert!(follower.has("Service shop/other"), "its address is in use");
+        assert!(!follower.has("Service shop/beheaded"), "nobody is to serve it");
+        // A Service that gets the label goes, and one that loses it comes.
+        let mut beheaded = service("other", "10.96.0.7");
+        beheaded["metadata"]["labels"] = json!({ headless: "" });
+        server.put(beheaded);
+        server.put(service("beheaded", "10.96.0.8"));
+        follower.until("it comes", |it| it.has("Service shop/beheaded")).await;
+        follower.until("it goes", |it| !it.has("Service shop/other")).await;
+        follower.reset();
         // What is labelled away goes.
         server.put(slice(ours, "web", &json!({ proxy: "third" })));
         follower.until("it goes", |it| !it.gone.is_empty()).await;
@@ -187,13 +201,14 @@ async fn a_refusal_ends_the_reading_at_once() {
     for (code, message) in [(401, "Unauthorized"), (403, "not you")] {
         let cluster = Cluster::new().await;
         cluster.server.fail(None, None, 1_000_000, Fault::Status(code, message.to_owned()));
+        let token = cluster.account.path().join("token");
+        std::fs::write(&token, crate::cluster::token(1)).unwrap();
         let settings = cluster.settings();
         let read = read_api(&settings, LONG);
         let read = tokio::time::timeout(Duration::from_secs(60), read).await.unwrap();
         let refused = read.unwrap_err().to_string();
-        let token = cluster.account.path().join("token");
         let (url, code) = (cluster.server.url(), code.to_string());
-        for part in [&*url, &*token.to_string_lossy(), &*code, message] {
+        for part in [&*url, ACCOUNT, &*token.to_string_lossy(), &*code, message] {
             assert!(refused.contains(part), "{part}: {refused}");
         }
         for kind in ["Service", "EndpointSlice", "Namespace", "Node"] {

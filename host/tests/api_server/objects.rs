@@ -46,8 +46,18 @@ async fn unknown_fields_are_left_aside_and_counted() {
     let mut follower = cluster.follow().await;
     follower.synced().await;
     assert!(follower.has("Service shop/new"));
+    cluster.server.say(&Resource::services(), "nonsense");
+    follower.until("it is bad", |it| !it.problems.is_empty()).await;
+    follower.until("it is listed again", |it| it.problems.is_empty()).await;
+    follower.reset();
+    let mut newer = service("new", "10.96.0.2");
+    newer["spec"]["mood"] = json!("bad");
+    cluster.server.put(newer);
+    follower.until("its next version", |it| it.told.len() == 1).await;
     let text = follower.metrics.text(weir::report::metrics::Format::Text).unwrap();
-    assert!(text.contains("weir_api_unknown_fields_total{kind=\"Service\"} 1"), "{text}");
+    assert!(text.contains("weir_api_lists_total{kind=\"Service\"} 2"), "{text}");
+    let want = "weir_api_unknown_fields_total{kind=\"Service\"} 2";
+    assert!(text.contains(want), "one a version, however often it is listed: {text}");
     assert!(text.contains("rest_client_requests_total{code=\"200\",host=\"127.0.0.1:"), "{text}");
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn answer(
         resource: question.resource.to_string(),
         query: request.uri().query().unwrap_or_default().to_owned(),
     });
-    let fault = cluster.fault(question.verb.name(), &question.resource);
+    let fault = cluster.fault(&question);
     if let Some(Fault::Status(code, message)) = &fault {
         return Ok(refuse(*code, message));
     }
@@ -73,7 +73,11 @@ pub(crate) async fn answer(
     }
     let answer = good(&cluster, question, request).await;
     Ok(match fault {
-        Some(Fault::Cut(at)) => cut(answer, at),
+        Some(Fault::Cut(at)) => {
+            let broken = async { Err(io::Error::other("cut, as scripted")) };
+            begun(answer, at, broken)
+        }
+        Some(Fault::Stall(at)) => begun(answer, at, std::future::pending()),
         _ => answer,
     })
 }
@@ -184,10 +188,13 @@ fn bare(object: &Value) -> Value {
     object
 }
 
-/// The body up to this byte, then an end that isn't one.
-fn cut(answer: Answer, at: usize) -> Answer {
+/// The body up to this byte, then what comes in place of its end.
+fn begun(
+    answer: Answer,
+    at: usize,
+    end: impl Future<Output = io::Result<Bytes>> + Send + Sync + 'static,
+) -> Answer {
     let (parts, body) = answer.into_parts();
-    let broken = stream::once(async { Err(io::Error::other("cut, as scripted")) });
     let pieces = body.into_data_stream().scan(at, |left, piece| {
         let cut = match piece {
             _ if *left == 0 => None,
@@ -200,7 +207,7 @@ fn cut(answer: Answer, at: usize) -> Answer {
         };
         std::future::ready(cut)
     });
-    Response::from_parts(parts, streamed(pieces.chain(broken)))
+    Response::from_parts(parts, streamed(pieces.chain(stream::once(end))))
 }
 
 pub(crate) fn streamed(

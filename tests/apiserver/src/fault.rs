@@ -15,6 +15,8 @@ pub enum Fault {
     Delay(Duration),
     /// The good answer up to this byte; then the connection is closed.
     Cut(usize),
+    /// The good answer up to this byte; then nothing more, on a connection that stays.
+    Stall(usize),
     /// Status 200, and nothing more.
     Empty,
     /// Status 200, and bytes that are no JSON.

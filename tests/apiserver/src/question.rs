@@ -78,6 +78,16 @@ impl Question {
         Some(Self { verb, resource, namespace: namespace.to_owned(), query })
     }
 
+    /// Whether `verb` means this: as RBAC names it; `list`, for one that is sent as a watch too; or
+    /// `page`, for a page of a list that isn't its first.
+    pub(crate) fn is_meant_by(&self, verb: &str) -> bool {
+        match verb {
+            "page" => !self.text("continue").is_empty(),
+            "list" => self.verb == Verb::List || self.is_true("sendInitialEvents"),
+            verb => verb == self.verb.name(),
+        }
+    }
+
     pub(crate) fn text(&self, name: &str) -> &str {
         self.query.get(name).map_or("", String::as_str)
     }

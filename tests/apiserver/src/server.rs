@@ -20,6 +20,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 use crate::answer::answer;
 use crate::authority::Authority;
 use crate::fault::Fault;
+use crate::question::Question;
 use crate::store::{Resource, Store};
 
 /// What a server is like from the start.
@@ -86,7 +87,7 @@ pub(crate) struct Cluster {
     asked: Mutex<Vec<Asked>>,
     /// The version of the store.
     pub(crate) changed: watch::Sender<u64>,
-    /// Lines for the watches of a kind, as they are.
+    /// Text for the watches of a kind, as it is.
     pub(crate) lines: broadcast::Sender<(Resource, String)>,
     /// Counts the times that watches were ended.
     pub(crate) ended: watch::Sender<u64>,
@@ -119,11 +120,11 @@ impl Cluster {
     }
 
     /// The failure that this request is to meet, if any; it is used up by that.
-    pub(crate) fn fault(&self, verb: &str, resource: &Resource) -> Option<Fault> {
+    pub(crate) fn fault(&self, question: &Question) -> Option<Fault> {
         let faults = &mut lock(&self.script).faults;
         let meant = |it: &Scripted| {
-            it.verb.as_deref().is_none_or(|it| it == verb)
-                && it.resource.as_ref().is_none_or(|it| it == resource)
+            it.verb.as_deref().is_none_or(|it| question.is_meant_by(it))
+                && it.resource.as_ref().is_none_or(|it| *it == question.resource)
         };
         let at = faults.iter().position(meant)?;
         let scripted = &mut faults[at];
@@ -261,7 +262,9 @@ impl Server {
         self.cluster.store().list(resource, None).into_iter().map(|(_, it)| it.clone()).collect()
     }
 
-    /// So many of the next requests of this verb for this kind (`None`: any) fail like this.
+    /// So many of the next requests of this verb for this kind (`None`: any) fail like this. Beside the
+    /// verbs of RBAC there is `page`: a page of a list that isn't its first; and `list` is one that is
+    /// sent as a watch too.
     pub fn fail(
         &self,
         verb: Option<&str>,
@@ -291,6 +294,12 @@ impl Server {
         self.cluster.store().forget();
     }
 
+    /// Forgets what happened up to now, as compaction does: a watch can be gone on with only from the
+    /// present version.
+    pub fn compact(&self) {
+        self.cluster.store().compact();
+    }
+
     /// Ends all watches in good order, as a server does when their time is over.
     pub fn end_watches(&self) {
         self.cluster.end_watches();
@@ -303,8 +312,13 @@ impl Server {
 
     /// Sends a line, as it is, to the watches of a kind.
     pub fn say(&self, resource: &Resource, line: &str) {
+        self.say_part(resource, &format!("{line}\n"));
+    }
+
+    /// Sends a part of a line, as it is, to the watches of a kind.
+    pub fn say_part(&self, resource: &Resource, part: &str) {
         // Nobody may be watching.
-        drop(self.cluster.lines.send((resource.clone(), line.to_owned())));
+        drop(self.cluster.lines.send((resource.clone(), part.to_owned())));
     }
 
     /// What was asked since this was called last.

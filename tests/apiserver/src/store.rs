@@ -127,6 +127,12 @@ impl Store {
         self.history.push(Happened { version, resource, before, after });
     }
 
+    /// Forgets all changes: a watch at the present goes on.
+    pub(crate) fn compact(&mut self) {
+        self.forgotten = self.version;
+        self.history.clear();
+    }
+
     /// Forgets all changes: every watch that isn't at the present has to begin anew.
     pub(crate) fn forget(&mut self) {
         // Time goes on, so that the present of every watch is the past.

@@ -87,9 +87,9 @@ impl Watcher {
                 () = sleep(self.cluster.settings.bookmarks), if self.bookmarks => {
                     at = at.max(self.say_bookmark(at).await?);
                 }
-                Ok((resource, line)) = said.recv() => {
+                Ok((resource, text)) = said.recv() => {
                     if resource == self.resource {
-                        self.send(format!("{line}\n")).await?;
+                        self.send(text).await?;
                     }
                 }
                 () = self.lines.closed() => return Err(Gone),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::http::Uri;
 use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
+use super::identity;
 use crate::config::{NotAllowed, ServerUrl};
 
 /// Where a pod finds the token and the CA of its ServiceAccount.
@@ -93,6 +94,8 @@ pub(super) struct Read {
     /// How to reach each of the servers; never empty.
     pub(super) servers: Vec<Config>,
     pub(super) files: Files,
+    /// As whom, in words.
+    pub(super) identity: String,
 }
 
 /// The files that say it, as they were when they were read.
@@ -121,14 +124,15 @@ impl Access {
     /// How to reach each of the servers, as the files say now.
     pub(super) async fn read(&self) -> Result<Read, AccessError> {
         let mut files = Files::default();
-        let mut config = match &self.credentials {
+        let (mut config, mut name) = match &self.credentials {
             Credentials::Kubeconfig(file) => kubeconfig(file, &mut files).await?,
-            Credentials::ServiceAccount(folder) => service_account(folder, &mut files)?,
+            Credentials::ServiceAccount(folder) => (service_account(folder, &mut files)?, None),
         };
         if let Some(file) = config.auth_info.token_file.take() {
             let text = read(Path::new(&file), &mut files)?;
             // Whoever writes a token with an editor ends it with a line.
             config.auth_info.token = Some(text.trim().to_owned().into());
+            name = name.or_else(|| identity::subject(text.trim()));
         }
         let servers = match (&self.credentials, self.servers.as_slice()) {
             (Credentials::Kubeconfig(file), []) => {
@@ -146,7 +150,8 @@ impl Access {
             config.connect_timeout = Some(CONNECT);
             config
         };
-        Ok(Read { servers: servers.into_iter().map(reached_at).collect(), files })
+        let servers = servers.into_iter().map(reached_at).collect();
+        Ok(Read { servers, files, identity: identity::words(&self.credentials, name) })
     }
 }
 
@@ -167,7 +172,11 @@ impl fmt::Display for Credentials {
     }
 }
 
-async fn kubeconfig(file: &Path, files: &mut Files) -> Result<Config, AccessError> {
+/// How to reach the current context's cluster, and the name of its user.
+async fn kubeconfig(
+    file: &Path,
+    files: &mut Files,
+) -> Result<(Config, Option<String>), AccessError> {
     let wrong = |error| AccessError::Kubeconfig { file: file.to_owned(), error: Box::new(error) };
     files.note(file);
     let read = Kubeconfig::read_from(file).map_err(wrong)?;
@@ -180,6 +189,7 @@ async fn kubeconfig(file: &Path, files: &mut Files) -> Result<Config, AccessErro
     let clusters = read.clusters.iter().filter_map(|named| named.cluster.as_ref());
     let authorities = clusters.filter_map(|cluster| cluster.certificate_authority.as_ref());
     authorities.for_each(|file| files.note(Path::new(file)));
+    let user_name = user_of(&read);
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(read, &options).await.map_err(wrong)?;
     let user = &config.auth_info;
@@ -188,8 +198,14 @@ async fn kubeconfig(file: &Path, files: &mut Files) -> Result<Config, AccessErro
     }
     match config.proxy_url {
         Some(_) => Err(AccessError::Proxy(file.to_owned())),
-        None => Ok(config),
+        None => Ok((config, user_name)),
     }
+}
+
+fn user_of(read: &Kubeconfig) -> Option<String> {
+    let current = read.current_context.as_ref()?;
+    let named = read.contexts.iter().find(|named| named.name == *current)?;
+    named.context.as_ref()?.user.clone()
 }
 
 fn program(user: &AuthInfo) -> Option<&'static str> {
@@ -202,6 +218,9 @@ fn service_account(folder: &Path, files: &mut Files) -> Result<Config, AccessErr
     read(&ca, files)?;
     let mut config = Config::new(Uri::default());
     config.root_cert_file = Some(ca);
+    // The file above decides. Without a list kube opens the system's store besides, and an image with
+    // nothing but weir in it has none.
+    config.root_cert = Some(Vec::new());
     config.auth_info.token_file = Some(folder.join("token").to_string_lossy().into_owned());
     Ok(config)
 }
@@ -256,6 +275,13 @@ mod tests {
             let urls: Vec<_> = configs.iter().map(|it| it.cluster_url.to_string()).collect();
             assert_eq!(urls, want);
         }
+    }
+
+    #[tokio::test]
+    async fn in_a_pod_the_systems_certificates_are_not_needed() {
+        let configs = configs("", &["https://10.0.0.1:6443"]).await.unwrap();
+        assert!(configs[0].root_cert_file.as_ref().is_some_and(|file| file.ends_with("ca.crt")));
+        assert_eq!(configs[0].root_cert, Some(Vec::new()), "None opens the system's store");
     }
 
     #[tokio::test]

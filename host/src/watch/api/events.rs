@@ -1,6 +1,6 @@
 //! Writes Events about Services to the API server, few enough that it needn't mind.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, Receiver};
 
 use super::Source;
 use super::counts::{Counts, KindLabels};
+use crate::allowance::{Allowance, Rate};
 use crate::report::events::{Notice, Tell};
 
 /// Who writes them.
@@ -20,9 +21,9 @@ const LONGEST: usize = 1024;
 const LONGEST_INSTANCE: usize = 128;
 /// How many notices may wait to be written.
 const QUEUE: usize = 64;
-/// How many Events may be written at once, and how often one more. Every node writes its own.
-const BURST: u32 = 10;
-const EVERY: Duration = Duration::from_secs(30);
+/// How many Events may be written, and of these about the Services of one namespace: every node writes its own.
+const ALL: Rate = Rate { burst: 10, every: Duration::from_secs(30) };
+const EACH: Rate = Rate { burst: 5, every: Duration::from_secs(60) };
 
 const EVENT: KindLabels = KindLabels { kind: "Event" };
 
@@ -31,8 +32,14 @@ pub(super) fn writer(source: &Source) -> Tell {
     let (notices, inbox) = mpsc::channel(QUEUE);
     let counts = Arc::clone(&source.counts);
     tokio::spawn(write(source.clone(), inbox));
+    let allowance = Mutex::new(Allowance::new(EACH, ALL, Instant::now()));
     Box::new(move |notice, uid| {
-        if notices.try_send((notice, uid)).is_err() {
+        // Before they wait in line, where one namespace's could be in the way of the others'.
+        let allowed = {
+            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            allowance.take(&notice.service.namespace, Instant::now())
+        };
+        if !allowed || notices.try_send((notice, uid)).is_err() {
             counts.events_left_out.inc();
         }
     })
@@ -42,13 +49,8 @@ async fn write(source: Source, mut inbox: Receiver<(Notice, Option<String>)>) {
     let client = Client::new(source.switch.own().0, "default");
     let instance = Some(cut(source.settings.node_name.clone(), LONGEST_INSTANCE));
     let recorder = Recorder::new(client, Reporter { controller: CONTROLLER.to_owned(), instance });
-    let mut allowance = Allowance::new(Instant::now());
     while let Some((notice, uid)) = inbox.recv().await {
-        if allowance.take(Instant::now()) {
-            publish(&recorder, &source.counts, notice, uid).await;
-        } else {
-            source.counts.events_left_out.inc();
-        }
+        publish(&recorder, &source.counts, notice, uid).await;
     }
 }
 
@@ -81,32 +83,6 @@ fn cut(mut text: String, longest: usize) -> String {
     text
 }
 
-/// A bucket of tokens.
-struct Allowance {
-    left: u32,
-    counted: Instant,
-}
-
-impl Allowance {
-    fn new(now: Instant) -> Self {
-        Self { left: BURST, counted: now }
-    }
-
-    /// Takes one, if there is one.
-    fn take(&mut self, now: Instant) -> bool {
-        while self.left < BURST && now - self.counted >= EVERY {
-            self.left += 1;
-            self.counted += EVERY;
-        }
-        if self.left == BURST {
-            self.counted = now;
-        }
-        let has = self.left > 0;
-        self.left -= u32::from(has);
-        has
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,17 +93,5 @@ mod tests {
         {
             assert_eq!(cut(text.to_owned(), longest), want);
         }
-    }
-
-    #[test]
-    fn a_flood_is_cut_to_what_is_allowed() {
-        let began = Instant::now();
-        let mut allowance = Allowance::new(began);
-        let mut taken = |at: Duration| (0..100).filter(|_| allowance.take(began + at)).count();
-        assert_eq!(taken(Duration::ZERO), 10);
-        assert_eq!(taken(EVERY - Duration::from_millis(1)), 0);
-        assert_eq!(taken(EVERY), 1);
-        assert_eq!(taken(EVERY * 4), 3);
-        assert_eq!(taken(EVERY * 1000), 10, "what wasn't used doesn't add up");
     }
 }

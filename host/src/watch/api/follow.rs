@@ -162,6 +162,7 @@ impl Follower {
                     }
                 }
                 None => {
+                    self.count_failure();
                     let silence = self.slowest().as_secs();
                     let refuser = self.source.switch.refuser();
                     let words = format!("{refuser}: a list makes no progress for {silence} s");
@@ -196,12 +197,10 @@ impl Follower {
     }
 
     async fn take<K: Kind>(&mut self, event: watcher::Event<Arrival<K>>) -> Result<(), Unheard> {
-        if let watcher::Event::Apply(arrival) | watcher::Event::InitApply(arrival) = &event
-            && let Some(unknown) = u64::try_from(arrival.unknown).ok().filter(|&it| it > 0)
-        {
+        let update = self.told.take(event);
+        if let Some(unknown) = u64::try_from(update.unknown).ok().filter(|&it| it > 0) {
             self.source.counts.unknown_fields.get_or_create(&self.labels).inc_by(unknown);
         }
-        let update = self.told.take(event);
         let whole = update.listed;
         self.tell(update).await?;
         if whole {
@@ -212,7 +211,7 @@ impl Follower {
 
     /// Tells what follows; changes are held back until there are many, or a list is whole.
     async fn tell(&mut self, update: Update) -> Result<(), Unheard> {
-        let Update { changes, report, listed } = update;
+        let Update { changes, report, listed, .. } = update;
         self.pending.extend(changes);
         if self.pending.len() >= MOST || listed {
             self.flush().await?;
@@ -245,7 +244,7 @@ impl Follower {
     /// itself, and the pause has passed.
     async fn failed(&mut self, error: &watcher::Error) -> Result<Option<Duration>, Unheard> {
         self.flush().await?;
-        self.source.counts.failures.get_or_create(&self.labels).inc();
+        self.count_failure();
         let (meaning, words) = understand(error, &self.source.switch.refuser());
         tracing::debug!(kind = self.labels.kind, ?meaning, words, "a list or watch failed");
         match meaning {
@@ -274,6 +273,10 @@ impl Follower {
         Ok(None)
     }
 
+    fn count_failure(&self) {
+        self.source.counts.failures.get_or_create(&self.labels).inc();
+    }
+
     /// Tells a trouble once, for as long as it is of one kind.
     async fn in_trouble(&mut self, meaning: Meaning, message: String) -> Result<(), Unheard> {
         if self.trouble.as_ref().is_some_and(|(told, _)| *told == meaning) {
@@ -289,7 +292,7 @@ impl Follower {
         };
         let before = self.trouble.replace((meaning, problem.clone()));
         let mended = before.into_iter().map(|(_, problem)| problem).collect();
-        let report = Report { appeared: vec![problem], mended, ignored: Vec::new() };
+        let report = Report { appeared: vec![problem], mended, ignored: None };
         self.source.tell(Event::Report(report)).await
     }
 
@@ -303,6 +306,7 @@ impl Follower {
         if self.watched.1 < SHORT {
             return self.well().await;
         }
+        self.count_failure();
         let refuser = self.source.switch.refuser();
         let words = format!("{refuser}: watches are over as soon as they begin");
         self.in_trouble(Meaning::Failing, words).await

@@ -20,7 +20,7 @@ use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
 
 use super::Patience;
 use super::access::{Access, AccessError, Files, Read};
-use super::counts::{Counts, RequestLabels};
+use super::counts::{Counts, LatencyLabels, RequestLabels};
 
 /// After how long without a word the kernel asks whether the other side is still there, how often it
 /// asks again, and how often in vain: a server that vanished is found within a minute.
@@ -95,6 +95,8 @@ struct State {
     line: Option<Line>,
     /// The server that failed last.
     failed: Option<Uri>,
+    /// As whom servers are asked, when the files were read last.
+    identity: String,
 }
 
 /// A server gave no answer.
@@ -128,12 +130,13 @@ impl Switch {
         patience: Patience,
         counts: Arc<Counts>,
     ) -> Result<Self, AccessError> {
-        let Read { servers, files } = access.read().await?;
+        let Read { servers, files, identity } = access.read().await?;
         let mut lines = Vec::new();
         for config in &servers {
             lines.push(Line::to(config, &files)?);
         }
-        let state = Mutex::new(State { turn: 0, line: lines.into_iter().next(), failed: None });
+        let state =
+            Mutex::new(State { turn: 0, line: lines.into_iter().next(), failed: None, identity });
         let answered = watch::Sender::default();
         let shared = Arc::new(Shared { access, patience, counts, state, answered });
         Ok(Self { shared, own: Arc::default() })
@@ -156,7 +159,7 @@ impl Switch {
         let state = self.shared.state();
         let server = state.failed.as_ref().or(state.line.as_ref().map(|line| &line.server));
         let server = server.map_or_else(|| "the API server".to_owned(), ToString::to_string);
-        format!("{server}, asked as {}", self.shared.access.credentials)
+        format!("{server}, asked as {}", state.identity)
     }
 
     async fn carry(self, request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
@@ -168,11 +171,13 @@ impl Switch {
         let (turn, Line { server, sender, .. }) = self.shared.line().await?;
         let method = request.method().to_string();
         let silence = self.shared.patience.silence;
+        let asked = Instant::now();
         let answer = match tokio::time::timeout(silence, sender.oneshot(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(BoxError::from(Silent(silence))),
         };
-        self.shared.count(method, &server, answer.as_ref().ok().map(Response::status));
+        let status = answer.as_ref().ok().map(Response::status);
+        self.shared.count(method, &server, status, asked.elapsed());
         match answer {
             Ok(response) => {
                 let status = response.status();
@@ -210,9 +215,11 @@ impl Shared {
         lock(&self.state)
     }
 
-    fn count(&self, method: String, server: &Uri, status: Option<StatusCode>) {
+    fn count(&self, method: String, server: &Uri, status: Option<StatusCode>, took: Duration) {
         let code = status.map_or_else(|| "<error>".to_owned(), |it| it.as_u16().to_string());
         let host = server.authority().map(ToString::to_string).unwrap_or_default();
+        let labels = LatencyLabels { verb: method.clone(), host: host.clone() };
+        self.counts.latencies.get_or_create(&labels).observe(took.as_secs_f64());
         self.counts.requests.get_or_create(&RequestLabels { code, host, method }).inc();
     }
 
@@ -225,10 +232,11 @@ impl Shared {
             }
             state.turn
         };
-        let Read { servers, files } = self.access.read().await?;
+        let Read { servers, files, identity } = self.access.read().await?;
         let line = Line::to(&servers[turn % servers.len()], &files)?;
         let mut state = self.state();
         if state.turn == turn {
+            state.identity = identity;
             state.line = Some(line.clone());
         }
         Ok((turn, line))
@@ -238,7 +246,8 @@ impl Shared {
     fn leave(&self, turn: usize, server: Uri) {
         let mut state = self.state();
         if state.turn == turn {
-            *state = State { turn: turn.wrapping_add(1), line: None, failed: Some(server) };
+            state.turn = turn.wrapping_add(1);
+            (state.line, state.failed) = (None, Some(server));
         }
     }
 }

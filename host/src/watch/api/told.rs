@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::runtime::watcher;
 use weir_core::model::Change;
+use weir_core::pack::pack;
 
 use super::arrival::Arrival;
 use crate::watch::convert::{Fault, Verdict};
@@ -16,6 +17,8 @@ use crate::watch::problem::{Problem, Report};
 pub(super) struct Update {
     pub(super) changes: Vec<Change>,
     pub(super) report: Report,
+    /// Fields that weir doesn't know, of a version of an object that wasn't there before.
+    pub(super) unknown: usize,
     /// A list is whole.
     pub(super) listed: bool,
 }
@@ -30,6 +33,8 @@ pub(super) struct Told {
     /// The objects that the list that is being read has shown; `None` while none is read.
     shown: Option<BTreeSet<Key>>,
     problems: BTreeMap<Key, Vec<Problem>>,
+    /// The versions of objects with fields that weir doesn't know.
+    unknown: BTreeMap<Key, u64>,
 }
 
 impl Told {
@@ -62,15 +67,17 @@ impl Told {
 
     fn end_of_list(&mut self, update: &mut Update) {
         let shown = self.shown.take().unwrap_or_default();
-        let known = self.versions.keys().chain(self.problems.keys());
+        let known = self.versions.keys().chain(self.problems.keys()).chain(self.unknown.keys());
         let gone: BTreeSet<Key> = known.filter(|key| !shown.contains(key)).cloned().collect();
         for key in gone {
             self.remove(&key, update);
         }
+        pack(&mut self.versions);
     }
 
     fn apply<K: Kind>(&mut self, arrival: Arrival<K>, update: &mut Update) -> Key {
         let (key, version) = (arrival.key(), arrival.version());
+        self.count_unknown(&key, version, arrival.unknown, update);
         if self.versions.get(&key) == Some(&version) {
             return key;
         }
@@ -78,7 +85,8 @@ impl Told {
         let is_refused = matches!(arrival.object.verdict, Verdict::Refused);
         match arrival.object.verdict {
             Verdict::Object(change) => {
-                self.versions.insert(key.clone(), version);
+                // The change has the same name: one text serves both.
+                self.versions.insert(Key::of(&change), version);
                 update.changes.push(change);
             }
             Verdict::LeftOut => self.forget(&key, update),
@@ -89,7 +97,17 @@ impl Told {
         key
     }
 
+    /// A list shows again what is known already.
+    fn count_unknown(&mut self, key: &Key, version: u64, fields: usize, update: &mut Update) {
+        if fields == 0 {
+            self.unknown.remove(key);
+        } else if self.unknown.insert(key.clone(), version) != Some(version) {
+            update.unknown += fields;
+        }
+    }
+
     fn remove(&mut self, key: &Key, update: &mut Update) {
+        self.unknown.remove(key);
         self.forget(key, update);
         self.settle(key, &[], false, &mut update.report);
     }

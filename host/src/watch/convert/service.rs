@@ -1,5 +1,6 @@
 //! A Service. Pure.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -45,9 +46,9 @@ fn convert(from: api::Service, faults: &mut Faults) -> Option<Service> {
     let created = from.metadata.creation_timestamp.map(|time| time.0.as_second());
     let service = Service {
         name: name?,
-        uid: from.metadata.uid.filter(|uid| !uid.is_empty()),
+        uid: from.metadata.uid.filter(|uid| !uid.is_empty()).map(Box::from),
         created,
-        proxy_name: labels.get(PROXY_NAME).map(str::to_owned),
+        proxy_name: labels.get(PROXY_NAME).map(Box::from),
         labels,
         annotations: meta::annotations(from.metadata.annotations),
         kind,
@@ -70,7 +71,10 @@ fn convert(from: api::Service, faults: &mut Faults) -> Option<Service> {
             &spec.external_traffic_policy,
             faults,
         ),
-        traffic_distribution: spec.traffic_distribution.filter(|text| !text.is_empty()),
+        traffic_distribution: spec
+            .traffic_distribution
+            .filter(|text| !text.is_empty())
+            .map(Box::from),
         health_check_node_port: (spec.health_check_node_port.filter(|&n| n != 0))
             .and_then(|n| faults.keep("spec.healthCheckNodePort", port::port(n))),
     };
@@ -123,11 +127,11 @@ fn cluster_ips(spec: &mut api::ServiceSpec, faults: &mut Faults) -> Vec<IpAddr> 
 }
 
 fn external_ips(spec: &mut api::ServiceSpec, faults: &mut Faults) -> Vec<IpAddr> {
-    let mut ips: Vec<IpAddr> = Vec::new();
+    let (mut ips, mut taken) = (Vec::new(), BTreeSet::new());
     for (i, text) in spec.external_ips.take().unwrap_or_default().iter().enumerate() {
         let field = format_args!("spec.externalIPs[{i}]");
         let ip = faults.keep(field, address(text, LinkLocal::Refused));
-        ips.extend(ip.filter(|ip| !ips.contains(ip)));
+        ips.extend(ip.filter(|&ip| taken.insert(ip)));
     }
     ips
 }
@@ -139,7 +143,7 @@ fn load_balancer_ips(
     faults: &mut Faults,
 ) -> Vec<IpAddr> {
     let ingress = status.and_then(|s| s.load_balancer).and_then(|lb| lb.ingress);
-    let mut ips: Vec<IpAddr> = Vec::new();
+    let (mut ips, mut taken) = (Vec::new(), BTreeSet::new());
     if kind != ServiceType::LoadBalancer {
         return ips;
     }
@@ -158,7 +162,7 @@ fn load_balancer_ips(
         };
         let field = format_args!("status.loadBalancer.ingress[{i}].ip");
         let ip = faults.keep(field, address(text, LinkLocal::Accepted));
-        ips.extend(ip.filter(|ip| !ips.contains(ip)));
+        ips.extend(ip.filter(|&ip| taken.insert(ip)));
     }
     ips
 }

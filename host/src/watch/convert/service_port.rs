@@ -1,8 +1,10 @@
 //! The ports of a Service. Pure.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1 as api;
 use weir_core::model::{ServicePort, ServiceType};
-use weir_core::net::Port;
+use weir_core::net::{Port, Protocol};
 
 use super::fault::Faults;
 use super::port;
@@ -14,14 +16,14 @@ pub(super) fn ports(
     faults: &mut Faults,
 ) -> Vec<ServicePort> {
     let mut ports: Vec<ServicePort> = Vec::new();
+    let mut taken = Taken::default();
     for (i, from) in given.unwrap_or_default().into_iter().enumerate() {
         let Some(mut port) = one(i, from, kind, faults) else { continue };
-        if let Some(message) = clash(&port, &ports) {
+        if let Some(message) = taken.clash(&port) {
             faults.lose(format_args!("spec.ports[{i}]"), message);
             continue;
         }
-        let taken = |p: &ServicePort| p.node_port == port.node_port && p.protocol == port.protocol;
-        if let Some(number) = port.node_port.filter(|_| ports.iter().any(taken)) {
+        if let Some(number) = port.node_port.filter(|&it| !taken.take_node_port(it, &port)) {
             let message = format_args!("{number}/{} stands here twice", port.protocol);
             faults.lose(format_args!("spec.ports[{i}].nodePort"), message);
             port.node_port = None;
@@ -30,6 +32,40 @@ pub(super) fn ports(
     }
     ports.shrink_to_fit();
     ports
+}
+
+/// What earlier ports have: a Service may have ten thousand.
+#[derive(Default)]
+struct Taken {
+    ports: BTreeSet<(Port, Protocol)>,
+    names: BTreeSet<String>,
+    node_ports: BTreeSet<(Port, Protocol)>,
+}
+
+impl Taken {
+    /// Whether a port was free; it isn't any more.
+    fn take_node_port(&mut self, number: Port, port: &ServicePort) -> bool {
+        self.node_ports.insert((number, port.protocol))
+    }
+
+    /// What an earlier port has as well, in words; else it is this one's from now on.
+    fn clash(&mut self, port: &ServicePort) -> Option<String> {
+        let number = (port.port, port.protocol);
+        if self.ports.contains(&number) {
+            return Some(format!("{}/{} stands here twice", port.port, port.protocol));
+        }
+        if !self.names.insert(port.name.clone()) {
+            return Some(match port.name.as_str() {
+                "" => {
+                    "has no name, and neither has an earlier port: one of them can't be told apart"
+                        .into()
+                }
+                name => format!("the name {name:?} stands here twice"),
+            });
+        }
+        self.ports.insert(number);
+        None
+    }
 }
 
 fn one(
@@ -59,17 +95,4 @@ fn node_port(i: usize, given: Option<i32>, kind: ServiceType, faults: &mut Fault
         return None;
     }
     faults.keep(field, port::port(number))
-}
-
-fn clash(port: &ServicePort, earlier: &[ServicePort]) -> Option<String> {
-    if earlier.iter().any(|p| (p.port, p.protocol) == (port.port, port.protocol)) {
-        return Some(format!("{}/{} stands here twice", port.port, port.protocol));
-    }
-    let same = earlier.iter().any(|p| p.name == port.name);
-    same.then(|| match port.name.as_str() {
-        "" => {
-            "has no name, and neither has an earlier port: one of them can't be told apart".into()
-        }
-        name => format!("the name {name:?} stands here twice"),
-    })
 }

@@ -1,5 +1,7 @@
 //! An EndpointSlice. Pure.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::discovery::v1 as api;
 use weir_core::model::{Endpoint, EndpointSlice, SlicePort};
 use weir_core::net::{Family, ObjectName};
@@ -125,9 +127,19 @@ fn endpoint(
         ready: conditions.ready.unwrap_or(true),
         serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
-        node: from.node_name.filter(|name| !name.is_empty()),
-        zone: from.zone.filter(|name| !name.is_empty()),
-        zone_hints: hints.for_zones.unwrap_or_default().into_iter().map(|z| z.name).collect(),
-        node_hints: hints.for_nodes.unwrap_or_default().into_iter().map(|n| n.name).collect(),
+        node: from.node_name.filter(|name| !name.is_empty()).map(Arc::from),
+        zone: from.zone.filter(|name| !name.is_empty()).map(Arc::from),
+        zone_hints: hints
+            .for_zones
+            .unwrap_or_default()
+            .into_iter()
+            .map(|z| z.name.into())
+            .collect(),
+        node_hints: hints
+            .for_nodes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|n| n.name.into())
+            .collect(),
     })
 }

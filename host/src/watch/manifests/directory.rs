@@ -62,7 +62,7 @@ pub struct Directory {
     duplicates: BTreeMap<Key, Vec<Problem>>,
     broken: BTreeSet<Problem>,
     told: BTreeSet<Problem>,
-    told_kinds: BTreeSet<String>,
+    told_ignored: BTreeMap<String, usize>,
 }
 
 impl Directory {
@@ -145,14 +145,14 @@ impl Directory {
         let in_files = self.files.values().flat_map(|file| &file.problems);
         let twice = self.duplicates.values().flatten();
         let now: BTreeSet<Problem> = in_files.chain(twice).chain(&self.broken).cloned().collect();
-        let kinds = self.ignored().into_keys().filter(|kind| !self.told_kinds.contains(kind));
+        let ignored = Some(self.ignored()).filter(|it| *it != self.told_ignored);
         let report = Report {
             appeared: now.difference(&self.told).cloned().collect(),
             mended: self.told.difference(&now).cloned().collect(),
-            ignored: kinds.collect(),
+            ignored,
         };
         self.told = now;
-        self.told_kinds.extend(report.ignored.iter().cloned());
+        self.told_ignored = self.ignored();
         report
     }
 }

@@ -49,7 +49,7 @@ fn batch(step: &Do) -> Batch {
     }
 }
 
-/// `+default/a:80`, `+ranges:[10.96.0.0/16]`, `-Service default/a`, `!problem`, `ok problem`, `?kind`.
+/// `+default/a:80`, `+ranges:[10.96.0.0/16]`, `-Service default/a`, `!problem`, `ok problem`, `?3 kind`.
 fn told(update: &Update) -> Vec<String> {
     let changes = update.changes.iter().map(|change| match change {
         Change::Service(service) => format!("+{}:{}", service.name, service.ports[0].port),
@@ -59,7 +59,7 @@ fn told(update: &Update) -> Vec<String> {
     let Report { appeared, mended, ignored } = &update.report;
     let appeared = appeared.iter().map(|problem| format!("!{problem}"));
     let mended = mended.iter().map(|problem| format!("ok {problem}"));
-    let ignored = ignored.iter().map(|kind| format!("?{kind}"));
+    let ignored = ignored.iter().flatten().map(|(kind, count)| format!("?{count} {kind}"));
     changes.chain(appeared).chain(mended).chain(ignored).collect()
 }
 
@@ -309,16 +309,19 @@ fn the_first_file_by_path_wins_and_the_next_steps_in() {
 }
 
 #[test]
-fn foreign_kinds_are_told_once_and_counted() {
+fn foreign_kinds_are_counted_and_told_when_that_changes() {
     let pod = |name: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\n");
     let mut directory = Directory::new(Limits::default());
     let write = |path, text| batch(&Do::Write(path, text));
     let two = documents(&[pod("a"), pod("b")]);
-    assert_eq!(told(&directory.apply(write("x.yaml", two))), ["?v1 Pod"]);
-    assert_eq!(told(&directory.apply(write("y.yaml", pod("c")))), [""; 0]);
+    assert_eq!(told(&directory.apply(write("x.yaml", two))), ["?2 v1 Pod"]);
+    assert_eq!(told(&directory.apply(write("y.yaml", pod("c")))), ["?3 v1 Pod"]);
+    assert_eq!(told(&directory.apply(write("y.yaml", pod("d")))), [""; 0]);
     assert_eq!(directory.ignored(), [("v1 Pod".to_owned(), 3)].into());
     directory.apply(batch(&Do::Remove("x.yaml")));
     assert_eq!(directory.ignored(), [("v1 Pod".to_owned(), 1)].into());
+    let update = directory.apply(batch(&Do::Remove("y.yaml")));
+    assert_eq!(update.report.ignored, Some([].into()), "none any more");
 }
 
 #[test]

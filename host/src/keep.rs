@@ -141,7 +141,8 @@ fn failed(file: &Path, source: io::Error) -> NotKept {
     NotKept { file: file.to_owned(), source }
 }
 
-fn write(file: &Path, state: &impl Serialize) -> Result<(), NotKept> {
+/// Writes a state whole, unless it is there already.
+pub(crate) fn write(file: &Path, state: &impl Serialize) -> Result<(), NotKept> {
     write_text(file, &serde_json::to_vec(state).map_err(|error| failed(file, error.into()))?)
 }
 
@@ -154,7 +155,8 @@ fn write_text(file: &Path, text: &[u8]) -> Result<(), NotKept> {
     written.map_err(|source| failed(file, source))
 }
 
-fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
+/// Reads it; a file that can't be read is told in the log and counts as absent.
+pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Option<T> {
     let text = match read_bytes(file) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,

@@ -222,7 +222,7 @@ fn an_address_of_the_nodes_own_is_nobodys_to_take() {
 fn whose_service_it_is() {
     use crate::model::ServiceType::{ClusterIP, ExternalName, Headless, LoadBalancer, NodePort};
     let named = |name: Option<&str>, kind| Service {
-        proxy_name: name.map(str::to_owned),
+        proxy_name: name.map(Box::from),
         kind,
         ..web(&["10.96.0.1"])
     };

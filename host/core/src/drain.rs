@@ -133,8 +133,7 @@ impl Drains {
         desired: &mut KernelState,
         now: u64,
     ) {
-        let serving: BTreeSet<_> =
-            desired.nats.get(&key).into_iter().flat_map(|nat| nat.endpoints()).collect();
+        let serving: BTreeSet<_> = desired.translated_to(&key).collect();
         let serves = |to: &SocketAddr| serving.contains(to);
         let leaves = key.protocol.is_connection_oriented() && self.limit > 0;
         let held = have.destinations.iter().filter(|(to, _)| serves(to) || leaves);

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::model::{Endpoint, EndpointSlice, Model, Service, ServicePort, TrafficPolicy};
 use crate::net::Family;
@@ -133,14 +134,14 @@ fn or_else(first: Vec<SocketAddr>, second: impl FnOnce() -> Vec<SocketAddr>) -> 
 /// (KEP-2433, KEP-3015): same node first, then same zone, else everyone.
 fn by_topology<'c, 'a>(model: &Model, ready: &[&'c Candidate<'a>]) -> Vec<&'c Candidate<'a>> {
     let hinted =
-        |place: &str, hints: fn(&Endpoint) -> &[String]| -> Option<Vec<&'c Candidate<'a>>> {
+        |place: &str, hints: fn(&Endpoint) -> &[Arc<str>]| -> Option<Vec<&'c Candidate<'a>>> {
             if ready.iter().any(|c| hints(c.endpoint).is_empty()) {
                 return None;
             }
             let here: Vec<_> = ready
                 .iter()
                 .copied()
-                .filter(|c| hints(c.endpoint).iter().any(|h| h == place))
+                .filter(|c| hints(c.endpoint).iter().any(|h| **h == *place))
                 .collect();
             (!here.is_empty()).then_some(here)
         };

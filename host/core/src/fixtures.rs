@@ -107,8 +107,8 @@ pub(crate) fn ready(address: &str) -> Endpoint {
         terminating: false,
         node: None,
         zone: None,
-        zone_hints: Vec::new(),
-        node_hints: Vec::new(),
+        zone_hints: Box::default(),
+        node_hints: Box::default(),
     }
 }
 
@@ -123,11 +123,11 @@ impl Endpoint {
     }
 
     pub(crate) fn for_zones(self, zones: &[&str]) -> Self {
-        Self { zone_hints: zones.iter().map(|z| (*z).to_owned()).collect(), ..self }
+        Self { zone_hints: zones.iter().map(|z| (*z).into()).collect(), ..self }
     }
 
     pub(crate) fn for_nodes(self, nodes: &[&str]) -> Self {
-        Self { node_hints: nodes.iter().map(|n| (*n).to_owned()).collect(), ..self }
+        Self { node_hints: nodes.iter().map(|n| (*n).into()).collect(), ..self }
     }
 }
 

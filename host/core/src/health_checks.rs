@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_port_is_opened_for_load_balancers_with_a_local_policy() {
         let balanced = || balanced(30_500);
-        let others = Some("others".to_owned());
+        let others = Some("others".into());
         let cases = [
             ("as it must be", balanced(), true),
             ("without a port", Service { health_check_node_port: None, ..balanced() }, false),

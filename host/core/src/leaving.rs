@@ -89,9 +89,8 @@ impl Leaving {
             if !key.protocol.is_connection_oriented() {
                 continue;
             }
-            let endpoints = |state: &KernelState| -> BTreeSet<SocketAddr> {
-                state.nats.get(key).into_iter().flat_map(|nat| nat.endpoints()).collect()
-            };
+            let endpoints =
+                |state: &KernelState| state.translated_to(key).collect::<BTreeSet<SocketAddr>>();
             let (had, has) = (endpoints(known), endpoints(desired));
             for to in had.difference(&has) {
                 self.since.entry((*key, *to)).or_insert(None);

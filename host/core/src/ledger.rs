@@ -17,6 +17,7 @@ use crate::interfaces::{IfName, Interfaces, Selection};
 use crate::kernel::{Observation, Outcome, Refusal, RefusalKind, Server, run};
 use crate::net::ObjectName;
 use crate::offload::Surface;
+use crate::pack::pack;
 use crate::plan::{Operation, Plan};
 use crate::rank::Rank;
 use crate::state::{
@@ -209,7 +210,7 @@ impl Ledger {
     fn note_stray(&mut self, before: &BTreeMap<VirtualKey, BTreeSet<SocketAddr>>, now: &Wanted) {
         for (key, keep) in &now.keeps {
             // IPVS lets go of a server's flows by itself: but not of those from before it had them.
-            if !translates(&now.state, key) && !self.translated.contains(key) {
+            if now.state.translated_to(key).next().is_none() && !self.translated.contains(key) {
                 continue;
             }
             // Without any endpoint the flows that there are may as well wait for one.
@@ -389,7 +390,7 @@ impl Ledger {
             _ => None,
         });
         let stray = self.stray.iter().filter(|key| {
-            let waits = carries(desired, key) && desired.virtuals.contains_key(key);
+            let waits = desired.is_carried_by_nftables(key) && desired.virtuals.contains_key(key);
             keys.contains(&Key::Virtual(**key)) && !waits
         });
         let of: BTreeSet<VirtualKey> = stray.copied().chain(left_ipvs).collect();
@@ -493,8 +494,12 @@ impl Ledger {
             let (Key::Virtual(name), Some(claim)) = (key, self.first(key)) else { continue };
             let on_ipvs = claim.objects.on_ipvs(name).cloned();
             let nat = claim.objects.nat(name).cloned();
-            share(self.known.virtuals.get_mut(name), on_ipvs);
-            share(self.known.nats.get_mut(name), nat);
+            if let Some(known) = self.known.virtuals.get_mut(name) {
+                share(known, on_ipvs.as_ref());
+            }
+            if let Some(known) = self.known.nats.get_mut(name) {
+                share(known, nat.as_ref());
+            }
         }
     }
 
@@ -502,11 +507,7 @@ impl Ledger {
     /// those included that somebody else has made or given up since.
     pub fn observed(&mut self, seen: Observation) -> BTreeSet<Key> {
         let foreign = std::mem::replace(&mut self.foreign, seen.foreign);
-        let before = std::mem::replace(&mut self.known, seen.ours);
-        let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
-        let mut differing: BTreeSet<Key> =
-            keys.into_iter().filter(|key| !self.known.agrees_on(*key, &before)).collect();
-        self.moved = differing.len();
+        let mut differing = self.found(seen.ours);
         let others = foreign.symmetric_difference(&self.foreign).copied().flat_map(company);
         differing.extend(others);
         differing
@@ -514,15 +515,38 @@ impl Ledger {
 
     /// The same for a look at our table alone: the rest stays as it was known.
     pub fn observed_table(&mut self, seen: KernelState) -> BTreeSet<Key> {
-        let known = std::mem::take(&mut self.known);
-        let before = KernelState::default().with_table_of(known.clone());
-        self.known = known.with_table_of(seen);
-        let table = KernelState::default().with_table_of(self.known.clone());
-        let keys: BTreeSet<Key> = before.keys().chain(table.keys()).collect();
+        self.found(self.known.with_table_of(seen))
+    }
+
+    fn found(&mut self, seen: KernelState) -> BTreeSet<Key> {
+        let before = std::mem::replace(&mut self.known, seen);
+        let keys: BTreeSet<Key> = before.keys().chain(self.known.keys()).collect();
         let differing: BTreeSet<Key> =
-            keys.into_iter().filter(|key| !table.agrees_on(*key, &before)).collect();
+            keys.into_iter().filter(|key| !self.known.agrees_on(*key, &before)).collect();
         self.moved = differing.len();
+        self.keep(before);
         differing
+    }
+
+    /// What was found as it was known stays one with what is wanted.
+    fn keep(&mut self, before: KernelState) {
+        if self.moved == 0 {
+            self.known = before;
+            return;
+        }
+        for (key, virt) in &mut self.known.virtuals {
+            share(virt, before.virtuals.get(key));
+        }
+        for (key, nat) in &mut self.known.nats {
+            share(nat, before.nats.get(key));
+        }
+    }
+
+    /// Takes no more memory than it needs: after the first lists, say.
+    pub fn pack(&mut self) {
+        pack(&mut self.claims);
+        pack(&mut self.holders);
+        self.known.pack();
     }
 
     /// How many objects of ours the last look found other than they were known. What others do with
@@ -539,22 +563,10 @@ fn conflicts(key: Key, holders: Option<&Holders>) -> Vec<Conflict> {
     services.map(|loser| Conflict { key, winner: winner.clone(), loser }).collect()
 }
 
-fn share<T: PartialEq>(known: Option<&mut Arc<T>>, wanted: Option<Arc<T>>) {
-    if let (Some(known), Some(wanted)) = (known, wanted)
-        && *known == wanted
-    {
-        *known = wanted;
+fn share<T: PartialEq>(value: &mut Arc<T>, equal: Option<&Arc<T>>) {
+    if let Some(equal) = equal.filter(|it| *it == value) {
+        *value = Arc::clone(equal);
     }
-}
-
-/// Whether nftables balances what comes to a service port.
-fn carries(state: &KernelState, key: &VirtualKey) -> bool {
-    state.nats.get(key).is_some_and(|nat| nat.carries())
-}
-
-/// Whether nftables balances anybody who comes to a service port.
-fn translates(state: &KernelState, key: &VirtualKey) -> bool {
-    state.nats.get(key).is_some_and(|nat| nat.endpoints().next().is_some())
 }
 
 /// A virtual service and what stands beside it.

@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::net::{Family, ObjectName, Port, Protocol};
+use crate::pack::pack;
+use crate::texts::{self, Texts};
 
 pub use crate::tags::Tags;
 
@@ -60,7 +63,7 @@ pub struct Service {
     /// Its name.
     pub name: ObjectName,
     /// `metadata.uid`; none in a file that nobody handed one out for.
-    pub uid: Option<String>,
+    pub uid: Option<Box<str>>,
     /// `metadata.creationTimestamp` in seconds since 1970; the older of two claimants of one address wins.
     pub created: Option<i64>,
     /// `metadata.labels`.
@@ -70,7 +73,7 @@ pub struct Service {
     /// `spec.type`, or headless.
     pub kind: ServiceType,
     /// Who proxies it: the label `service.kubernetes.io/service-proxy-name`.
-    pub proxy_name: Option<String>,
+    pub proxy_name: Option<Box<str>>,
     /// `spec.clusterIPs`.
     pub cluster_ips: Vec<IpAddr>,
     /// `spec.externalIPs`.
@@ -88,7 +91,7 @@ pub struct Service {
     /// `spec.externalTrafficPolicy`.
     pub external_policy: TrafficPolicy,
     /// `spec.trafficDistribution`, verbatim.
-    pub traffic_distribution: Option<String>,
+    pub traffic_distribution: Option<Box<str>>,
     /// `spec.healthCheckNodePort`.
     pub health_check_node_port: Option<Port>,
 }
@@ -122,7 +125,7 @@ pub struct SlicePort {
 
 /// One endpoint of an EndpointSlice. Conditions are after their defaults (nil ready and serving
 /// are true, nil terminating is false).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
     /// The first address; others have no meaning (API documentation of EndpointSlice).
     pub address: IpAddr,
@@ -133,17 +136,21 @@ pub struct Endpoint {
     /// `conditions.terminating`.
     pub terminating: bool,
     /// `nodeName`.
-    pub node: Option<String>,
+    #[serde(serialize_with = "texts::one")]
+    pub node: Option<Arc<str>>,
     /// `zone`.
-    pub zone: Option<String>,
+    #[serde(serialize_with = "texts::one")]
+    pub zone: Option<Arc<str>>,
     /// `hints.forZones[].name`.
-    pub zone_hints: Vec<String>,
+    #[serde(serialize_with = "texts::all")]
+    pub zone_hints: Box<[Arc<str>]>,
     /// `hints.forNodes[].name`.
-    pub node_hints: Vec<String>,
+    #[serde(serialize_with = "texts::all")]
+    pub node_hints: Box<[Arc<str>]>,
 }
 
 /// An EndpointSlice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndpointSlice {
     /// Its own name.
     pub name: ObjectName,
@@ -162,6 +169,16 @@ pub struct EndpointSlice {
     /// When what the slice tells last changed in the cluster, in milliseconds since 1970: the annotation
     /// `endpoints.kubernetes.io/last-change-trigger-time`.
     pub last_change_trigger: Option<u64>,
+}
+
+impl EndpointSlice {
+    /// What other slices are likely to say, too.
+    fn texts_mut(&mut self) -> impl Iterator<Item = &mut Arc<str>> {
+        self.endpoints.iter_mut().flat_map(|it| {
+            let hints = it.zone_hints.iter_mut().chain(&mut it.node_hints);
+            it.node.iter_mut().chain(&mut it.zone).chain(hints)
+        })
+    }
 }
 
 /// A Namespace.
@@ -307,11 +324,20 @@ pub struct Model {
     // Boxed: a node of a map that has objects in it is half empty.
     services: BTreeMap<ObjectName, Box<Kept<Service>>>,
     slices: BTreeMap<ObjectName, Box<Kept<EndpointSlice>>>,
-    by_service: BTreeMap<ObjectName, Vec<ObjectName>>,
-    slices_changed: BTreeMap<ObjectName, u64>,
+    by_service: BTreeMap<ObjectName, Slices>,
     namespaces: BTreeMap<String, Kept<Namespace>>,
     node: Option<Kept<Node>>,
     service_cidrs: BTreeMap<String, ServiceCidr>,
+    texts: Texts,
+}
+
+/// The slices of one service.
+#[derive(Clone, Debug, Default)]
+struct Slices {
+    /// Their names, in order.
+    names: Vec<ObjectName>,
+    /// The number of the last change of any of them.
+    changed: u64,
 }
 
 impl Model {
@@ -345,7 +371,7 @@ impl Model {
 
     /// The slices of a service, by name.
     pub fn slices_of(&self, service: &ObjectName) -> impl Iterator<Item = &EndpointSlice> {
-        let names = self.by_service.get(service).into_iter().flatten();
+        let names = self.by_service.get(service).into_iter().flat_map(|it| &it.names);
         names.filter_map(|name| self.slices.get(name)).map(|kept| &kept.object)
     }
 
@@ -367,7 +393,7 @@ impl Model {
     pub fn revisions(&self, service: &ObjectName) -> Revisions {
         Revisions {
             service: self.services.get(service).map_or(0, |k| k.revision),
-            slices: self.slices_changed.get(service).copied().unwrap_or(0),
+            slices: self.by_service.get(service).map_or(0, |it| it.changed),
             namespace: self.namespaces.get(&*service.namespace).map_or(0, |k| k.revision),
             node: self.node.as_ref().map_or(0, |k| k.revision),
         }
@@ -407,28 +433,40 @@ impl Model {
         }
     }
 
-    fn put_service(&mut self, service: Service) -> Touched {
-        let name = service.name.clone();
-        if self.service(&name) == Some(&service) {
+    /// Takes no more memory than it needs: after the first lists, say.
+    pub fn pack(&mut self) {
+        pack(&mut self.services);
+        pack(&mut self.slices);
+        pack(&mut self.by_service);
+        pack(&mut self.namespaces);
+    }
+
+    fn put_service(&mut self, mut service: Service) -> Touched {
+        if self.service(&service.name) == Some(&service) {
             return Touched::default();
         }
+        share_name(&mut service.name, &self.services);
+        let name = service.name.clone();
         let kept = Kept { revision: self.clock, object: service };
         self.services.insert(name.clone(), Box::new(kept));
         Touched::one(name)
     }
 
-    fn put_slice(&mut self, slice: EndpointSlice) -> Touched {
+    fn put_slice(&mut self, mut slice: EndpointSlice) -> Touched {
         if self.slices.get(&slice.name).is_some_and(|kept| kept.object == slice) {
             return Touched::default();
         }
+        share_name(&mut slice.name, &self.slices);
         // A slice may be given to another service by its label: both are touched.
         let mut touched = self.drop_slice(&slice.name);
         touched.merge(Touched::one(slice.service.clone()));
-        let names = self.by_service.entry(slice.service.clone()).or_default();
-        let place = names.partition_point(|name| *name < slice.name);
-        names.reserve_exact(1);
-        names.insert(place, slice.name.clone());
-        self.slices_changed.insert(slice.service.clone(), self.clock);
+        share_name(&mut slice.service, &self.services);
+        slice.texts_mut().for_each(|text| self.texts.share(text));
+        let of_it = self.by_service.entry(slice.service.clone()).or_default();
+        of_it.changed = self.clock;
+        let place = of_it.names.partition_point(|name| *name < slice.name);
+        of_it.names.reserve_exact(1);
+        of_it.names.insert(place, slice.name.clone());
         let kept = Kept { revision: self.clock, object: slice };
         self.slices.insert(kept.object.name.clone(), Box::new(kept));
         touched
@@ -437,13 +475,12 @@ impl Model {
     fn drop_slice(&mut self, name: &ObjectName) -> Touched {
         let Some(kept) = self.slices.remove(name) else { return Touched::default() };
         let object = kept.object;
-        self.slices_changed.insert(object.service.clone(), self.clock);
-        if let Some(names) = self.by_service.get_mut(&object.service) {
-            names.retain(|known| known != name);
-            if names.is_empty() {
+        if let Some(of_it) = self.by_service.get_mut(&object.service) {
+            of_it.changed = self.clock;
+            of_it.names.retain(|known| known != name);
+            if of_it.names.is_empty() {
                 // No slices is one and the same state whenever it comes: revision 0.
                 self.by_service.remove(&object.service);
-                self.slices_changed.remove(&object.service);
             }
         }
         Touched::one(object.service)
@@ -474,6 +511,13 @@ impl Model {
         let names = self.services.range(first..).map(|(name, _)| name);
         let services = names.take_while(|name| *name.namespace == *namespace).cloned().collect();
         Touched { all: false, services }
+    }
+}
+
+/// Makes a name the one that is known, if it is: the texts are shared.
+fn share_name<T>(name: &mut ObjectName, among: &BTreeMap<ObjectName, T>) {
+    if let Some((known, _)) = among.get_key_value(name) {
+        *name = known.clone();
     }
 }
 

@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::net::ObjectName;
+use crate::pack::pack;
 
 /// Seconds since 1970 at which endpoints appeared, by service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstSeen {
-    services: BTreeMap<String, Endpoints>,
+    #[serde(with = "by_name")]
+    services: BTreeMap<ObjectName, Endpoints>,
 }
 
 /// The endpoints of a service, in order: there are few of them and many services.
@@ -35,17 +37,22 @@ impl FirstSeen {
         endpoints: &BTreeSet<SocketAddr>,
         now: Option<u64>,
     ) {
-        let before = self.services.remove(&service.to_string()).unwrap_or_default();
+        let before = self.services.remove(service).unwrap_or_default();
         if endpoints.is_empty() {
             return;
         }
         let since = |to: &SocketAddr| (*to, find(&before, *to).unwrap_or(now));
-        self.services.insert(service.to_string(), endpoints.iter().map(since).collect());
+        self.services.insert(service.clone(), endpoints.iter().map(since).collect());
+    }
+
+    /// Takes no more memory than it needs.
+    pub fn pack(&mut self) {
+        pack(&mut self.services);
     }
 
     /// Forgets the endpoints of every other service.
     pub fn keep_only<'a>(&mut self, services: impl Iterator<Item = &'a ObjectName>) {
-        let there: BTreeSet<String> = services.map(ToString::to_string).collect();
+        let there: BTreeSet<&ObjectName> = services.collect();
         self.services.retain(|name, _| there.contains(name));
     }
 
@@ -53,8 +60,33 @@ impl FirstSeen {
     /// one that was never noted. A clock that went backwards makes an age of 0.
     #[must_use]
     pub fn age(&self, service: &ObjectName, to: SocketAddr, now: u64) -> Option<u32> {
-        let since = find(self.services.get(&service.to_string())?, to)??;
+        let since = find(self.services.get(service)?, to)??;
         Some(u32::try_from(now.saturating_sub(since)).unwrap_or(u32::MAX))
+    }
+}
+
+/// Names as keys of a JSON object, `NAMESPACE/NAME`.
+mod by_name {
+    use serde::de::Error;
+    use serde::{Deserializer, Serializer};
+
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(
+        services: &BTreeMap<ObjectName, Endpoints>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_map(services.iter().map(|(name, endpoints)| (name.to_string(), endpoints)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<ObjectName, Endpoints>, D::Error> {
+        let read = BTreeMap::<String, Endpoints>::deserialize(from)?;
+        let named = |(name, endpoints): (String, Endpoints)| {
+            name.parse().map(|name| (name, endpoints)).map_err(D::Error::custom)
+        };
+        read.into_iter().map(named).collect()
     }
 }
 
@@ -80,5 +112,21 @@ mod tests {
         assert_eq!((seen.age(&web, b, 160), seen.age(&api, a, 160)), (None, Some(5)));
         seen.note(&api, &BTreeSet::new(), Some(160));
         assert_eq!(seen, FirstSeen::default());
+    }
+
+    #[test]
+    fn the_file_names_services_as_people_do() {
+        let mut seen = FirstSeen::default();
+        seen.note(
+            &ObjectName::new("shop", "web"),
+            &BTreeSet::from(["10.0.0.1:80".parse().unwrap()]),
+            Some(7),
+        );
+        let json = serde_json::to_string(&seen).unwrap();
+        assert_eq!(json, r#"{"services":{"shop/web":[["10.0.0.1:80",7]]}}"#);
+        assert_eq!(serde_json::from_str::<FirstSeen>(&json).unwrap(), seen);
+        let wrong = json.replace("shop/web", "web");
+        let error = serde_json::from_str::<FirstSeen>(&wrong).unwrap_err().to_string();
+        assert!(error.contains("NAMESPACE/NAME"), "{error}");
     }
 }

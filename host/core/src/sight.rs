@@ -1,5 +1,7 @@
 //! What a policy gets to see of one service port: the view, built from the model. Pure.
 
+use std::sync::Arc;
+
 use crate::decision::{Decision, Offload, SchedulerFlags};
 use crate::eligible::{Candidate, candidates};
 use crate::model::{Model, Service, ServicePort, ServiceType, Tags, TrafficPolicy};
@@ -117,7 +119,7 @@ fn service_view(service: &Service) -> view::Service {
         affinity_seconds: service.affinity_seconds,
         internal_traffic_policy: policy(service.internal_policy).to_owned(),
         external_traffic_policy: policy(service.external_policy).to_owned(),
-        traffic_distribution: service.traffic_distribution.clone(),
+        traffic_distribution: service.traffic_distribution.as_deref().map(str::to_owned),
     }
 }
 
@@ -168,11 +170,15 @@ fn endpoint(
         serving: c.endpoint.serving,
         terminating: c.endpoint.terminating,
         local: c.is_local(node_name),
-        node: c.endpoint.node.clone(),
-        zone: c.endpoint.zone.clone(),
-        hint_zones: c.endpoint.zone_hints.clone(),
-        hint_nodes: c.endpoint.node_hints.clone(),
+        node: c.endpoint.node.as_deref().map(str::to_owned),
+        zone: c.endpoint.zone.as_deref().map(str::to_owned),
+        hint_zones: owned(&c.endpoint.zone_hints),
+        hint_nodes: owned(&c.endpoint.node_hints),
         age_seconds: age,
         slice,
     }
+}
+
+fn owned(texts: &[Arc<str>]) -> Vec<String> {
+    texts.iter().map(|text| text.as_ref().to_owned()).collect()
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::interfaces::{Digest, IfName};
 use crate::net::{Family, Port, Protocol};
+use crate::pack::{pack, pack_set};
 
 pub use base::{Base, Echo, Pods};
 pub use nat::{
@@ -213,6 +214,17 @@ impl KernelState {
         *self == Self::default()
     }
 
+    /// Whether nftables balances what comes to a service port.
+    #[must_use]
+    pub fn is_carried_by_nftables(&self, key: &VirtualKey) -> bool {
+        self.nats.get(key).is_some_and(|nat| nat.carries())
+    }
+
+    /// The endpoints to which nftables sends whoever comes to a service port, some of them more than once.
+    pub fn translated_to(&self, key: &VirtualKey) -> impl Iterator<Item = SocketAddr> {
+        self.nats.get(key).into_iter().flat_map(|nat| nat.endpoints())
+    }
+
     /// The names of all that it holds.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         let base = self.base.iter().map(|_| Key::Base);
@@ -280,9 +292,16 @@ impl KernelState {
 
     /// The same, with all that is in weir's table taken from `table`.
     #[must_use]
-    pub fn with_table_of(self, table: Self) -> Self {
-        let Self { virtuals, locals, .. } = self;
-        Self { virtuals, locals, ..table }
+    pub fn with_table_of(&self, table: Self) -> Self {
+        Self { virtuals: self.virtuals.clone(), locals: self.locals.clone(), ..table }
+    }
+
+    /// Takes no more memory than it needs.
+    pub fn pack(&mut self) {
+        pack(&mut self.virtuals);
+        pack(&mut self.nats);
+        pack_set(&mut self.locals);
+        pack_set(&mut self.elements);
     }
 }
 

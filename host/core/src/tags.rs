@@ -11,7 +11,7 @@ pub struct Tags {
     /// Names and values in turn, by name.
     text: Box<str>,
     /// Where in the text each name and each value ends.
-    ends: Box<[usize]>,
+    ends: Box<[u32]>,
 }
 
 impl Tags {
@@ -30,7 +30,10 @@ impl Tags {
     /// Names with their values, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut from = 0;
-        let mut next = move |end: usize| &self.text[std::mem::replace(&mut from, end)..end];
+        let mut next = move |end: u32| {
+            let end = end as usize;
+            &self.text[std::mem::replace(&mut from, end)..end]
+        };
         self.ends.chunks_exact(2).map(move |ends| (next(ends[0]), next(ends[1])))
     }
 
@@ -45,9 +48,12 @@ impl From<BTreeMap<String, String>> for Tags {
     fn from(given: BTreeMap<String, String>) -> Self {
         let mut text = String::with_capacity(given.iter().map(|(n, v)| n.len() + v.len()).sum());
         let mut ends = Vec::with_capacity(2 * given.len());
-        for part in given.iter().flat_map(|(name, value)| [name, value]) {
-            text.push_str(part);
-            ends.push(text.len());
+        for (name, value) in &given {
+            // The API server allows 256 KiB; a file of more than u32 can count isn't read.
+            let Ok(end) = u32::try_from(text.len() + name.len() + value.len()) else { break };
+            text.push_str(name);
+            text.push_str(value);
+            ends.extend([end - value.len() as u32, end]);
         }
         Self { text: text.into(), ends: ends.into() }
     }

@@ -20,7 +20,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
         }
         Operation::RemoveBase => {
             let was = state.base.is_some();
-            *state = std::mem::take(state).with_table_of(KernelState::default());
+            *state = state.with_table_of(KernelState::default());
             found(was)
         }
         Operation::EndFlows { .. } | Operation::EndConnections { .. } => Ok(()),

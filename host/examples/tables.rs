@@ -27,6 +27,8 @@ use weir_core::state::{
 };
 
 const ENDPOINTS: u8 = 2;
+/// How often an endpoint changes; the time in the middle counts.
+const CHANGES: usize = 9;
 /// The daemon's default.
 const AFTER: u32 = 20;
 
@@ -38,7 +40,8 @@ fn main() {
     match what.as_str() {
         "create" => {
             let full = state(services);
-            measure("create", || sync(&mut kernel, &KernelState::default(), &full));
+            let time = timed(|| sync(&mut kernel, &KernelState::default(), &full));
+            println!("create {time}");
         }
         "change" => {
             let key = key(services / 2);
@@ -48,18 +51,26 @@ fn main() {
             *nat.main.slots.last_mut().unwrap() = Some(endpoint(services / 2, ENDPOINTS));
             // What a changed service touches, as the reconciler has it.
             let touched = BTreeSet::from([Key::Virtual(key)]);
-            measure("change", || {
-                sync(&mut kernel, &known.only(&touched), &desired.only(&touched));
-            });
+            // There and back again: a commit waits for readers of the rule set, now longer, now shorter.
+            let mut times: Vec<u128> = (0..CHANGES)
+                .map(|change| {
+                    let (from, to) =
+                        if change % 2 == 0 { (&known, &desired) } else { (&desired, &known) };
+                    timed(|| sync(&mut kernel, &from.only(&touched), &to.only(&touched)))
+                })
+                .collect();
+            times.sort_unstable();
+            println!("change {}", times[CHANGES / 2]);
         }
         other => panic!("no {other}: tables create|change N"),
     }
 }
 
-fn measure(name: &str, work: impl FnOnce()) {
+/// How long it takes, in nanoseconds.
+fn timed(work: impl FnOnce()) -> u128 {
     let start = Instant::now();
     work();
-    println!("{name} {}", start.elapsed().as_nanos());
+    start.elapsed().as_nanos()
 }
 
 fn sync(kernel: &mut LinuxKernel, known: &KernelState, desired: &KernelState) {

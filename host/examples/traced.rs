@@ -11,11 +11,5 @@ use weir::args::Cli;
 use weir::commands;
 
 fn main() -> ExitCode {
-    match commands::run(Cli::parse(), sent::open) {
-        Ok(code) => code,
-        Err(error) => {
-            commands::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    commands::run(Cli::parse(), sent::open)
 }

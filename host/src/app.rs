@@ -1,6 +1,7 @@
 //! `weir run`: opens the doors, starts the threads, and waits to be told to stop.
 
 mod ends;
+mod neighbours;
 mod news;
 mod source;
 
@@ -20,7 +21,7 @@ use crate::files::FileWatch;
 use crate::keep::Keep;
 use crate::kernel::lock::Lock;
 use crate::kernel::probe::Found;
-use crate::kernel::{How, LinuxKernel, doctor, neighbours, processors};
+use crate::kernel::{How, LinuxKernel, doctor, processors};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::events::Tell;
@@ -55,9 +56,9 @@ pub fn run(config: &Config, file: ConfigFile) -> Result<()> {
     let _watcher = watch_kernel(&runtime, &commands)?;
     runtime.spawn(forward(events, commands.clone()));
     let (config, ready) = (config.clone(), Arc::new(AtomicBool::new(false)));
-    let is_ready = Arc::clone(&ready);
+    let (is_ready, to) = (Arc::clone(&ready), commands.clone());
     let reconcile = Watched::spawn("reconcile", move || {
-        let drive = prepare(&config, shared, rescan, tell)?.reading(file, files);
+        let drive = prepare(&config, shared, rescan, tell, to)?.reading(file, files);
         is_ready.store(true, Ordering::Release);
         drive.run(&inbox);
         Ok(())
@@ -95,6 +96,7 @@ fn prepare(
     shared: Shared,
     rescan: Box<dyn Rescan>,
     tell: Tell,
+    commands: Sender<Command>,
 ) -> Result<Drive<LinuxKernel, Chain>> {
     let (mut kernel, found) = open(config)?;
     let sysctls = kernel.settle(config);
@@ -102,7 +104,7 @@ fn prepare(
         tracing::warn!(%missing, "nftables of this kernel lacks something");
     }
     let abilities = doctor::abilities(kernel.has_ipvs(), &found);
-    warn_of_kube_proxy();
+    neighbours::watch(commands);
     let model = Model::new(config.resolved_node_name()?.to_string());
     let defaults = base::defaults(config, processors::online());
     let node = sight::node(&model, &abilities, defaults.cpus);
@@ -141,18 +143,6 @@ pub fn open(config: &Config) -> Result<(LinuxKernel, Found)> {
 fn may_write_the_kernel() -> bool {
     let sets = rustix::thread::capabilities(None);
     sets.map_or(true, |it| it.effective.contains(rustix::thread::CapabilitySet::NET_ADMIN))
-}
-
-fn warn_of_kube_proxy() {
-    for neighbours::Sign { what, there, advice } in neighbours::kube_proxy() {
-        match there {
-            Ok(None) => {}
-            Ok(Some(detail)) => {
-                tracing::warn!(found = what, detail, advice, "kube-proxy is or was on this node");
-            }
-            Err(error) => tracing::warn!(what, error, "can't look for kube-proxy"),
-        }
-    }
 }
 
 /// How the configuration wants addresses made local.

@@ -11,7 +11,7 @@ use weir_core::model::Model;
 use weir_core::state::{Base, Echo, Pods};
 
 use crate::config::{Config, Dataplane as Configured, DetectLocalMode, IcmpEcho, all_limits};
-use crate::reconcile::Defaults;
+use crate::reconcile::{Defaults, Patience};
 
 /// What the configuration says for services on which no policy has an opinion.
 #[must_use]
@@ -36,6 +36,13 @@ pub fn defaults(config: &Config, cpus: u32) -> Defaults {
 #[must_use]
 pub fn drain_limit(config: &Config) -> u64 {
     u64::try_from(config.drain.limit.get().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long policies may run in a turn: never so long that what waits for its end is late.
+#[must_use]
+pub fn patience(config: &Config) -> Patience {
+    let (limits, period) = (weir_policy_host::Limits::default(), config.sync.sync_period.get());
+    Patience { first: limits.first_turn.min(period), later: limits.turn.min(period) }
 }
 
 /// What the table is like beyond services' elements: follows the configuration and the Node.

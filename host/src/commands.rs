@@ -19,13 +19,19 @@ use crate::args::{
 };
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::kernel::doctor::{self, Verdict};
-use crate::{app, args, log, traces};
+use crate::traces::{self, Traces};
+use crate::{app, args, log};
 
-/// Does what the command line says. `traces` opens what this build has of them.
-///
-/// # Errors
-/// What went wrong, with its causes.
-pub fn run(cli: Cli, traces: traces::Open) -> Result<ExitCode> {
+/// Does what the command line says, and tells what went wrong, with its causes. `traces` opens what this
+/// build has of them.
+pub fn run(cli: Cli, traces: traces::Open) -> ExitCode {
+    carry_out(cli, traces).unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn carry_out(cli: Cli, traces: traces::Open) -> Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Run(args) => daemon(&global, &args, traces),
@@ -77,7 +83,7 @@ fn unless_unread(written: Result<()>) -> Result<()> {
 }
 
 /// Says what went wrong, with its causes, on standard error.
-pub fn complain(error: &anyhow::Error) {
+fn complain(error: &anyhow::Error) {
     // Where standard error is closed there is nobody to tell.
     drop(writeln!(std::io::stderr(), "weir: {error:#}"));
 }
@@ -110,15 +116,16 @@ fn load_file(global: &GlobalArgs, file: Option<&Path>) -> Result<Config> {
 fn daemon(global: &GlobalArgs, args: &RunArgs, open: traces::Open) -> Result<ExitCode> {
     let flags = global.overrides(&args.source);
     let (file, (config, notices)) = ConfigFile::open(args.source.config.as_deref(), flags)?;
+    let traces = match args.write_config_to {
+        Some(_) => Traces::Unasked,
+        None => open(&config, &|name| std::env::var(name).ok()),
+    };
+    log::start(&config.log, traces.layer());
+    log::notices(&notices);
     if let Some(file) = &args.write_config_to {
-        log::start(&config.log, None);
-        log::notices(&notices);
         config::write_to(&config, file)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let traces = open(&config, &|name| std::env::var(name).ok());
-    log::start(&config.log, traces.layer());
-    log::notices(&notices);
     traces.tell();
     let ended = app::run(&config, file);
     traces.finish();

@@ -24,11 +24,13 @@ use weir_core::kernel::Server;
 use weir_core::leaving;
 use weir_link::{NodeState, Sources};
 
+use crate::allowance::{Allowance, Rate};
+use crate::base;
 use crate::config::Config;
 use crate::keep::{Keep, NotKept};
 use crate::kernel::words;
 use crate::pace::Pace;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Deferred, Reconciler};
 use crate::report::events::{Notice, Tell};
 use crate::report::explain::explain;
 use crate::report::metrics::{gauges, number};
@@ -47,8 +49,16 @@ const BURST: usize = 4096;
 /// The longest wait for the node's interfaces and addresses before the first turn.
 const ORIENTATION: Duration = Duration::from_secs(5);
 
+/// Lines of the log about objects that aren't as they should be and wishes that can't be had, and of these
+/// about objects of one namespace: who may write objects may break and mend them all day.
+const LINES: Rate = Rate { burst: 512, every: Duration::from_secs(1) };
+const LINES_OF_EACH: Rate = Rate { burst: 32, every: Duration::from_secs(30) };
+
 /// The least time between two writings of policies' last good answers.
 const KEEP_ANSWERS_EVERY: Duration = Duration::from_secs(10);
+
+/// What time it is.
+type Clock = Box<dyn Fn() -> Instant + Send>;
 
 /// The loop's state beside the reconciler.
 pub struct Drive<K, P> {
@@ -62,11 +72,14 @@ pub struct Drive<K, P> {
     /// The ending servers that were kept last.
     ending: (BTreeSet<Server>, Vec<leaving::Saved>),
     pace: Pace,
+    clock: Clock,
     started: Instant,
     /// The same in milliseconds since 1970.
     started_at: u64,
     synced: bool,
     tidied: bool,
+    /// Code ran that seldom runs: a start's, or the compiler of policies.
+    heavy: bool,
     sources: Option<Sources>,
     addresses: Option<Box<NodeState>>,
     /// The addresses that node ports and health checks answer on.
@@ -78,6 +91,12 @@ pub struct Drive<K, P> {
     /// The node's interfaces and addresses were seen whole, at least once.
     oriented: bool,
     problems: BTreeMap<String, ()>,
+    /// Objects that weir has no use for, by kind.
+    ignored: BTreeMap<String, usize>,
+    /// Lines of the log that owners of objects can cause.
+    lines: Allowance,
+    /// Signs of another proxy on this node.
+    neighbours: Vec<String>,
     sysctls: Vec<String>,
     last: Option<status::Sync>,
     /// The last plans that wrote anything, the newest last.
@@ -91,6 +110,8 @@ pub struct Drive<K, P> {
     traffic: traffic::Sums,
     /// What of the policies' last good answers is kept: see [`Reloads::learned`].
     learned: u64,
+    /// What policies had no time for in the last turn.
+    deferred: Option<Deferred>,
     /// Who wants to know when the sources were looked at and all is written, in order.
     rescans: VecDeque<Sender<Result<(), String>>>,
     /// Who waits for the next turn only.
@@ -101,7 +122,7 @@ pub struct Drive<K, P> {
 impl<K: Machine, P: Reloads> Drive<K, P> {
     /// A loop around a reconciler.
     pub fn new(
-        all: Reconciler<K, P>,
+        mut all: Reconciler<K, P>,
         config: Config,
         shared: Shared,
         keep: Keep,
@@ -109,6 +130,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         source: Box<dyn Rescan>,
     ) -> Self {
         let now = Instant::now();
+        all.set_patience(base::patience(&config));
         let pace = Pace::new(config.sync.min_sync_period.get(), config.sync.sync_period.get());
         Self {
             all,
@@ -120,11 +142,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tell: Box::new(|_, _| {}),
             ending: (BTreeSet::new(), Vec::new()),
             pace,
+            clock: Box::new(Instant::now),
             sysctls,
             started: now,
             started_at: millis(),
             synced: false,
             tidied: false,
+            heavy: true,
             sources: None,
             addresses: None,
             node_ports: BTreeSet::new(),
@@ -133,6 +157,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             next_news: now,
             oriented: false,
             problems: BTreeMap::new(),
+            ignored: BTreeMap::new(),
+            lines: Allowance::new(LINES_OF_EACH, LINES, now),
+            neighbours: Vec::new(),
             last: None,
             plans: VecDeque::new(),
             next_alive: now,
@@ -143,6 +170,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             next_traffic: now,
             traffic: traffic::Sums::default(),
             learned: 0,
+            deferred: None,
             rescans: VecDeque::new(),
             sync_waits: Vec::new(),
             walk: walk::Walk::default(),
@@ -155,16 +183,20 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         Self { tell, ..self }
     }
 
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
     fn tell_of(&self, notice: Notice) {
         let service = self.all.model.service(&notice.service);
-        (self.tell)(notice, service.and_then(|it| it.uid.clone()));
+        (self.tell)(notice, service.and_then(|it| it.uid.as_deref().map(str::to_owned)));
     }
 
     /// Runs until told to stop, or until nobody is left to send commands.
     pub fn run(mut self, commands: &Receiver<Command>) {
         self.shared.is_running.store(true, Ordering::Release);
         loop {
-            let wait = self.next_wake().saturating_duration_since(Instant::now());
+            let wait = self.next_wake().saturating_duration_since(self.now());
             match commands.recv_timeout(wait) {
                 Ok(command) => {
                     // A burst is taken in whole before anything is written; one that never ends isn't
@@ -186,7 +218,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     fn next_wake(&self) -> Instant {
-        let now = Instant::now();
+        let now = self.now();
         let mut next = now + Duration::from_secs(3600);
         if !self.synced {
             return next;
@@ -230,6 +262,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             Command::Files => self.refresh_files(),
             Command::Node(state) if self.oriented => self.news = Some(state),
             Command::Node(state) => self.take_addresses(state),
+            Command::Neighbours(signs) => self.neighbours = signs,
             Command::Measure(done) => {
                 self.measure_state();
                 // Whoever asked may have given up.
@@ -251,6 +284,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         gauges(metrics, &self.all);
         metrics.kernel.count_checks(self.shared.checks.count());
         metrics.kernel.sysctls_wrong.set(number(self.sysctls.len()));
+        metrics.kernel.kube_proxy_signs.set(number(self.neighbours.len()));
         metrics.services.source_synced.set(i64::from(self.synced));
         metrics.policies.count(&self.all.policies.stats());
     }
@@ -258,7 +292,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     /// Whether the node's interfaces are known, or were waited for long enough: what a first turn
     /// without them wrote, the second would have to take back.
     fn is_oriented(&self) -> bool {
-        self.oriented || self.started.elapsed() >= ORIENTATION
+        self.oriented || self.now() - self.started >= ORIENTATION
     }
 
     /// What is due by now.
@@ -266,7 +300,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if !self.synced || !self.is_oriented() {
             return;
         }
-        let now = Instant::now();
+        let now = self.now();
         if now >= self.next_news
             && let Some(state) = self.news.take()
         {
@@ -281,6 +315,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if now >= self.next_chores {
             self.next_chores = now + self.config.sync.sync_period.get();
             self.refresh_files();
+            self.tell_untold();
             warn_unkept(self.keep.save_seen(self.all.seen()));
         }
         if now >= self.next_alive {
@@ -307,6 +342,18 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
+    /// Says that there was more than the log has.
+    fn tell_untold(&mut self) {
+        let lines = self.lines.refused();
+        if lines > 0 {
+            tracing::warn!(
+                lines,
+                "more is wrong with objects than is told one by one; the status has it all"
+            );
+            self.shared.metrics.services.untold.inc_by(lines);
+        }
+    }
+
     fn save(mut self) {
         self.save_answers();
         warn_unkept(self.keep.save_drains(self.all.drains()));
@@ -319,12 +366,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     fn status(&self) -> Status {
         let addresses = self.addresses.as_ref().map(|state| format!("{:?}", state.feed));
+        let own = |(kind, objects): (&String, &usize)| (kind.clone(), *objects);
         let lines = |it: &mut dyn Iterator<Item = String>| it.collect::<Vec<_>>();
         let mut status = status::of(&self.all, &self.all.policies.stats());
         self.tell_traffic(&mut status);
         Status {
             plans: self.plans.iter().rev().cloned().collect(),
-            uptime_seconds: self.started.elapsed().as_secs(),
+            uptime_seconds: (self.now() - self.started).as_secs(),
             synced: self.synced,
             last_sync: self.last.clone(),
             addresses: addresses.unwrap_or_else(|| "not watched".to_owned()).to_lowercase(),
@@ -337,8 +385,11 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             ),
             health_checks: self.check_status(),
             configuration: self.configuration(),
+            deferred: self.deferred.as_ref().map(|it| it.ports).unwrap_or_default(),
             problems: lines(&mut self.problems.keys().cloned()),
+            ignored: self.ignored.iter().filter(|(_, objects)| **objects > 0).map(own).collect(),
             sysctls: self.sysctls.clone(),
+            neighbours: self.neighbours.clone(),
             ..status
         }
     }

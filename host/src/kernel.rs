@@ -4,6 +4,7 @@
 //! work is in order. The sockets stay in the network namespace of the thread that opened them.
 
 mod affinity;
+pub mod as_found;
 mod bridges;
 mod connections;
 pub mod doctor;
@@ -131,13 +132,13 @@ impl LinuxKernel {
         self.base = Some(base);
     }
 
-    /// Sets the time-outs of IPVS where they differ; a zero leaves the kernel's value. Says whether
-    /// it wrote.
+    /// Sets the time-outs of IPVS where they differ; a zero leaves the kernel's value. Says what
+    /// they were if it wrote.
     ///
     /// # Errors
     /// IPVS refused.
-    pub fn set_timeouts(&mut self, want: Timeouts) -> Result<bool, ipvs_rs::Error> {
-        let Some(ipvs) = &mut self.ipvs else { return Ok(false) };
+    pub fn set_timeouts(&mut self, want: Timeouts) -> Result<Option<Timeouts>, ipvs_rs::Error> {
+        let Some(ipvs) = &mut self.ipvs else { return Ok(None) };
         let is = ipvs.timeouts()?;
         let differs = |want: u32, is: u32| want != 0 && want != is;
         let differ = differs(want.tcp, is.tcp)
@@ -146,7 +147,15 @@ impl LinuxKernel {
         if differ {
             ipvs.apply_one(&ipvs_rs::Request::SetTimeouts(want))?;
         }
-        Ok(differ)
+        Ok(differ.then_some(is))
+    }
+
+    /// The time-outs of IPVS; `None` without IPVS.
+    ///
+    /// # Errors
+    /// IPVS refused.
+    pub fn timeouts(&mut self) -> Result<Option<Timeouts>, ipvs_rs::Error> {
+        self.ipvs.as_mut().map(Ipvs::timeouts).transpose()
     }
 
     /// From now on connections from the node to a service are to come from these addresses: routes

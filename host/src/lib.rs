@@ -5,6 +5,7 @@
 //! and the kernel; [`app`] starts everything around it.
 
 pub mod admin;
+pub mod allowance;
 pub mod app;
 pub mod args;
 pub mod base;
@@ -21,5 +22,6 @@ pub mod policies;
 pub mod policy_cmd;
 pub mod reconcile;
 pub mod report;
+pub mod resident;
 pub mod traces;
 pub mod watch;

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use weir_core::compile::PortKey;
 use weir_core::net::ObjectName;
 use weir_core::view::{Interface, Node};
 use weir_policy_host::{
-    Answers, Change, Failure, Groups, Limits, PolicySet, PolicySpec, PolicyStats, RevisionKey,
-    Sandbox, SandboxConfig, SandboxError,
+    Answers, Change, Failure, FailureKind, Groups, Limits, PolicySet, PolicySpec, PolicyStats,
+    RevisionKey, Sandbox, SandboxConfig, SandboxError,
 };
 
+use crate::allowance::{Allowance, Rate};
 use crate::config::{Config, PolicyLimits};
 use crate::keep::Answer;
 use crate::reconcile::{Policies, Question};
@@ -25,9 +27,18 @@ pub struct Chain {
 }
 
 /// Failures that were told already: each is told once, until the policy answers again.
-#[derive(Default)]
 struct Said {
     failing: BTreeSet<(Arc<str>, &'static str)>,
+    lines: Allowance,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        // One service may fail and another of the same owner answer, at each of his changes.
+        let all = Rate { burst: 64, every: Duration::from_secs(1) };
+        let each = Rate { burst: 16, every: Duration::from_secs(30) };
+        Self { failing: BTreeSet::new(), lines: Allowance::new(each, all, Instant::now()) }
+    }
 }
 
 impl Chain {
@@ -126,9 +137,16 @@ impl Policies for Chain {
             slices: revisions.slices,
             evaluation: question.evaluation,
         };
-        let answers = self.set.decide(&key, |wants| (question.view)(wants));
+        let answers = match question.may_run {
+            true => self.set.decide(&key, |wants| (question.view)(wants)),
+            false => self.set.recall(&key),
+        };
         self.said.note(&answers, &key.service_port);
         answers
+    }
+
+    fn ran(&self) -> Duration {
+        self.set.ran()
     }
 
     fn classify(&mut self, interface: &Interface) -> BTreeSet<String> {
@@ -148,8 +166,12 @@ impl Policies for Chain {
 
 impl Said {
     fn note_failures(&mut self, failures: &[Failure], about: &str) {
-        for Failure { policy, kind, message, stood_in } in failures {
-            if self.failing.insert((Arc::clone(policy), kind.kind())) {
+        let told = failures.iter().filter(|it| it.kind != FailureKind::Deferred);
+        for Failure { policy, kind, message, stood_in } in told {
+            let failing = (Arc::clone(policy), kind.kind());
+            let namespace = about.split('/').next().unwrap_or_default();
+            if !self.failing.contains(&failing) && self.lines.take(namespace, Instant::now()) {
+                self.failing.insert(failing);
                 tracing::error!(
                     %policy, kind = kind.kind(), about, reason = %message, last_good_stands = stood_in,
                     "a policy failed; told once until it answers again"

@@ -75,3 +75,17 @@ fn asked_by(get: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
     let endpoints = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
     endpoints.into_iter().find(|name| get(name).is_some_and(|value| !value.is_empty()))
 }
+
+/// Does it while spans go to the collector at this endpoint.
+#[cfg(test)]
+pub(crate) fn traced<T>(endpoint: &str, work: impl FnOnce() -> T) -> T {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    let get = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| endpoint.to_owned());
+    let settings = weir_otel::Settings::read(&get).unwrap().unwrap();
+    let traces = weir_otel::Traces::start(&settings, &[]).unwrap();
+    let subscriber = tracing_subscriber::registry().with(traces.layer());
+    let done = tracing::subscriber::with_default(subscriber, work);
+    traces.finish();
+    done
+}

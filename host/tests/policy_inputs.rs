@@ -8,10 +8,13 @@ use weir::config::{Config, Policy};
 use weir::keep::Keep;
 use weir::policies::Chain;
 use weir::reconcile::{Defaults, Reconciler};
+use weir::report::explain::explain;
 use weir_core::compile::PortKey;
 use weir_core::decision::{Offload, Scheduler};
 use weir_core::kernel::{FakeKernel, Traffic};
-use weir_core::model::{Change, Model, Service, ServicePort, ServiceType, TrafficPolicy};
+use weir_core::model::{
+    Change, Model, Namespace, Service, ServicePort, ServiceType, Tags, TrafficPolicy,
+};
 use weir_core::net::{ObjectName, Port, Protocol};
 use weir_core::sight;
 use weir_core::state::{Base, VirtualKey};
@@ -28,26 +31,41 @@ fn echo() -> &'static Path {
 }
 
 fn build_echo() -> PathBuf {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("echo-for-inputs.wasm");
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy/tests/echo");
+    build("echo-for-inputs", "policy/tests/echo")
+}
+
+/// Builds the policy of a folder.
+fn build(name: &str, folder: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("wasm");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let build = Build { dir, out: Some(file.clone()) };
     build.run(&Limits::default()).expect("the policy builds");
     file
 }
 
 fn world(file: &Path, wants: &str) -> World {
-    let setting = ("wants".to_owned(), wants.to_owned());
-    let policy = Policy {
-        name: "echo".parse().expect("a name"),
-        file: file.to_owned(),
-        config: [setting].into_iter().collect(),
-    };
-    let config = Config { policies: vec![policy], ..Config::default() };
     let abilities = KernelAbilities {
         dataplanes: vec!["ipvs".to_owned()],
         ipvs_schedulers: vec!["rr".to_owned(), "mh".to_owned()],
         ..KernelAbilities::default()
     };
+    world_with("echo", file, &[("wants", wants)], abilities)
+}
+
+/// One policy with these settings, on a kernel that can this.
+fn world_with(
+    name: &str,
+    file: &Path,
+    settings: &[(&str, &str)],
+    abilities: KernelAbilities,
+) -> World {
+    let setting = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let policy = Policy {
+        name: name.parse().expect("a name"),
+        file: file.to_owned(),
+        config: settings.iter().map(setting).collect(),
+    };
+    let config = Config { policies: vec![policy], ..Config::default() };
     let model = Model::new("node-1");
     let node = sight::node(&model, &abilities, 2);
     let chain = Chain::load(&config, None, node).expect("this machine runs WebAssembly");
@@ -80,12 +98,16 @@ fn http() -> ServicePort {
 
 /// The service with this value of an annotation, which makes it another revision.
 fn service(revision: &str) -> Change {
+    annotated(&[("revision", revision)])
+}
+
+fn annotated(annotations: &[(&str, &str)]) -> Change {
     Change::Service(Box::new(Service {
         name: name(),
         uid: None,
         created: None,
         labels: Default::default(),
-        annotations: [("revision".to_owned(), revision.to_owned())].into(),
+        annotations: tags(annotations),
         kind: ServiceType::ClusterIP,
         proxy_name: None,
         cluster_ips: vec!["10.96.0.1".parse().expect("an address")],
@@ -99,6 +121,10 @@ fn service(revision: &str) -> Change {
         traffic_distribution: None,
         health_check_node_port: None,
     }))
+}
+
+fn tags(all: &[(&str, &str)]) -> Tags {
+    all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// What the policy saw when it was asked last.
@@ -166,4 +192,64 @@ fn last_good_answers_stand_in_after_a_restart_with_a_broken_file() {
     let failure =
         &after.decided(&name()).expect("decided")[&PortKey::of(&http())].answers.failures[0];
     assert_eq!((failure.kind.kind(), failure.stood_in), ("not-loaded", true));
+}
+
+/// A table of Namespaces, an annotation on the Namespace, one on the Service: each beats the one before,
+/// and explain names what counts.
+#[test]
+fn explain_names_where_a_threshold_comes_from() {
+    let by_name = |on: fn(Scheduler) -> bool| {
+        Scheduler::ALL.into_iter().filter(|it| on(*it)).map(|it| it.as_str().to_owned()).collect()
+    };
+    let abilities = KernelAbilities {
+        dataplanes: vec!["ipvs".to_owned(), "nftables".to_owned()],
+        ipvs_schedulers: by_name(Scheduler::on_ipvs),
+        nftables_schedulers: by_name(Scheduler::on_nftables),
+        flowtable: true,
+        ..KernelAbilities::default()
+    };
+    let file = build("namespace-thresholds-for-inputs", "../policies/namespace-thresholds");
+    let table = [("shop", "100"), ("*", "7"), (".max", "1000")];
+    let mut all = world_with("thresholds", &file, &table, abilities);
+    let (asked, beyond) = ("weir.dev/offload-after-packets", "is beyond .max of this policy: 1000");
+    let of = |whose: &str, packets: &str| format!("annotation {asked}: {packets} (of the {whose}");
+    let cases = [
+        ("the table", None, None, 100, vec![]),
+        ("the Namespace", None, Some("20"), 20, vec![of("Namespace", "20") + ")"]),
+        (
+            "the Service",
+            Some("5"),
+            Some("20"),
+            5,
+            vec![of("Service", "5") + ", beats its Namespace's: 20)"],
+        ),
+        ("the Service alone", Some("6"), None, 6, vec![of("Service", "6") + ")"]),
+        (
+            "a bound",
+            Some("never"),
+            None,
+            1000,
+            vec![of("Service", "never"), format!("of the Service: never {beyond}")],
+        ),
+        ("the table again", None, None, 100, vec![]),
+    ];
+    for (now, (source, own, around, packets, lines)) in (1..).zip(cases) {
+        let annotations = |value: Option<&'static str>| value.map(|it| (asked, it));
+        let shop = Namespace {
+            name: "shop".to_owned(),
+            annotations: tags(annotations(around).as_slice()),
+            ..Namespace::default()
+        };
+        let changes =
+            vec![Change::Namespace(Box::new(shop)), annotated(annotations(own).as_slice())];
+        all.fold(changes, now);
+        all.turn(now * 1000).expect("the fake can be looked at");
+        let text = explain(&all, &name()).expect("it is known").to_string();
+        let decided = format!("offload: after {packets} packets (by thresholds)");
+        assert!(text.contains(&decided), "{source}: {text}");
+        for line in &lines {
+            assert!(text.contains(line), "{source}: {line}: {text}");
+        }
+        assert_eq!(text.contains("annotation "), !lines.is_empty(), "{source}: {text}");
+    }
 }

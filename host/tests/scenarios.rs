@@ -132,7 +132,7 @@ fn happen(happening: &Happening, there: &[Interface], world: &mut World) {
         kernel.state.virtuals.clear();
     }
     if happening.table_deleted {
-        kernel.state = std::mem::take(&mut kernel.state).with_table_of(KernelState::default());
+        kernel.state = kernel.state.with_table_of(KernelState::default());
     }
     for (key, slot) in happening.emptied_slots() {
         let nat = kernel.state.nats.get_mut(&key).expect("nftables carries it");

@@ -36,7 +36,10 @@ kill -STOP "$api"
 start
 check "a server that keeps silent is named with its URL" within 120 \
   bash -c "grep -q 'https://$server:6443/ gives no answer' $weir_log"
-check "nothing is written before the first lists" not has_synced
+check "the daemon is up" within "$soon" eval 'weir status | grep "waiting for the first full lists"'
+check "it has written nothing" not has_synced
+check "nothing is in the kernel before the first lists" nothing_of_weir
+check_equal "nor in IPVS" "" "$(virtuals)"
 kill -CONT "$api"
 check "a cold start: weir syncs" within 120 has_synced
 check "all is well" mended
@@ -78,6 +81,33 @@ ip netns exec client nft delete table ip lost
 rm "$manifests/marker.yaml"
 check "and what was right stays as it was" within "$soon" is_right
 check "all is well" mended
+
+# A server that refuses connections. As with kube-proxy no load balancer is to leave the node for it.
+# probe PATH : the status of an answer to a probe.
+probe() { curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
+failures=$(counted weir_api_failures_total)
+errors=$(counted 'rest_client_requests_total{code="<error>"')
+ip netns exec client nft -f - <<NFT
+table ip refused {
+  chain in {
+    type filter hook input priority 0
+    iifname != "lo" tcp dport 6443 reject with tcp reset
+  }
+}
+NFT
+ip netns exec client curl -s -o /dev/null -X POST --cacert /tmp/kubeconfig.crt "https://$server:6443/script/cut"
+# more METRIC THAN : a metric is more than that soon.
+more() { within "$soon" bash -c "$(declare -f counted); [ \"\$(counted '$1')\" -gt $2 ]"; }
+check "an outage is counted" more weir_api_failures_total "$failures"
+check "as requests without an answer, too" more 'rest_client_requests_total{code="<error>"' "$errors"
+check "and told, with the URL and the cause" names "https://$server:6443/ gives no answer"
+check_equal "all had been listed, and still is" 1 "$(counted weir_source_synced)"
+for path in healthz livez; do check_equal "/$path is well all the same" 200 "$(probe $path)"; done
+check "what is known holds" is_right
+answers "and the service answers"
+ip netns exec client nft delete table ip refused
+check "when the server is back all is well" within 180 eval 'status_of .problems | grep -qxF "[]"'
+for path in healthz livez; do check_equal "/$path was never ill" 0 "$(counted "kubeproxy_proxy_${path}_total{code=\"503\"")"; done
 
 # The daemon starts while the server is silent: what an earlier run wrote holds.
 stop "$weir"

@@ -1,12 +1,13 @@
 #!/bin/bash
 # The daemon as its DaemonSet runs it: what is privileged was done by weir init; it has CAP_NET_ADMIN and
-# no other capability, no new privileges, the runtimes' seccomp filter, and may write two folders.
+# no other capability, no new privileges, the runtimes' seccomp filter, and may write two folders. It reads
+# a (scripted) API server that `apiServers` names, by the token of its ServiceAccount.
 # The kernel loads no module by itself here, as on nodes without modprobe.
 # kernel: 6.12
 # also-full: 6.1 7
 # timeout: 900
 # boot: own
-# needs: weir weir-traffic policies
+# needs: weir weir-traffic weir-apiserver policies
 . /weir/tests/lib.sh
 
 soon=180
@@ -20,11 +21,21 @@ cat >/tmp/weir.yaml <<'YAML'
 apiVersion: weir.dev/v1alpha1
 kind: WeirConfiguration
 nodeName: guest
+apiServers: ["https://10.2.0.2:6443"]
 policies:
 - {name: annotations, file: /weir/policies/annotations.wasm}
 YAML
 sed -i "s,/weir/policies,$WEIR_POLICIES," /tmp/weir.yaml
-echo "manifests: $manifests" >>/tmp/weir.yaml
+echo '{apiVersion: v1, kind: Namespace, metadata: {name: shop}}' | put shop.yaml
+echo '{apiVersion: v1, kind: Node, metadata: {name: guest}, status: {addresses: [{type: InternalIP, address: 10.2.0.1}]}}' | put node.yaml
+background /tmp/api.log ip netns exec client weir-apiserver --listen 10.2.0.2:6443 \
+  --manifests "$manifests" --kubeconfig /tmp/kubeconfig
+within "$soon" test -e /tmp/kubeconfig || cat /tmp/api.log
+# As the kubelet mounts it, for root alone.
+account=/var/run/secrets/kubernetes.io/serviceaccount
+mkdir -p $account
+cp /tmp/kubeconfig.crt $account/ca.crt
+(umask 077 && printf scripted >$account/token)
 service web 10.96.0.10 80 8080 "$pods"
 annotations='weir.dev/scheduler: wlc' service ipvs 10.96.0.20 80 8080 "$pods"
 annotations='weir.dev/offload-after-packets: "5"' service five 10.96.0.30 53/UDP 8080 10.1.0.11
@@ -70,6 +81,9 @@ start_confined() {
 start_confined
 check "the daemon starts and syncs" has_synced
 check_equal "it has one capability" 0000000000001000 "$(awk '$1 == "CapEff:" {print $2}' /proc/"$weir"/status)"
+check "it has listed what is on the API server" test "$(counted weir_api_lists_total)" -ge 4
+check_equal "by a token that is asked for" 401 \
+  "$(curl -s -o /dev/null -w '%{http_code}' --cacert $account/ca.crt https://10.2.0.2:6443/api/v1/services)"
 check "no sysctl is complained of" not grep -q 'sysctl' "$weir_log"
 check "nothing is warned of" not grep -E '^[^ ]+ +(WARN|ERROR)' "$weir_log"
 check "compiled policies are kept" eval 'ls /var/lib/weir/*.cwasm'
@@ -112,6 +126,9 @@ confined weir init --config /tmp/weir.yaml >/tmp/init
 check_equal "weir init without the right to fails" 1 $?
 check "and says why" grep 'STAYS WRONG: sysctl net.ipv4.vs.conntrack must be 1' /tmp/init
 check "unless it is only to warn" confined weir init --config /tmp/weir.yaml --warn-only
-check "cleanup works confined, too" confined weir cleanup
+check "cleanup works confined, too" eval 'confined weir cleanup | tee /tmp/cleanup'
+cat /tmp/cleanup
+check "it lists the modules that weir init loaded" grep -q '^  module ip_vs_wlc is loaded, .*: modprobe -r ip_vs_wlc$' /tmp/cleanup
+check "and the folders that stay" grep -qx 'left, for weir alone: rm -r /run/weir /var/lib/weir' /tmp/cleanup
 check "nothing of weir is left" nothing_of_weir
 echo /sbin/modprobe >/proc/sys/kernel/modprobe

@@ -16,6 +16,19 @@ metrics:
   address: 0.0.0.0:10249
   countTraffic: 1s
   profiling: true
+# A policy that isn't there, with secrets where weir expects none.
+policies:
+- name: planted
+  file: /tmp/planted.wasm
+  config:
+    apiKey: planted-key
+    dbPass: planted-password
+    header: 'Authorization: Basic cGxhbnRlZC1oZWFkZXI'
+YAML
+# And one where no secret belongs: a token in place of an address.
+planted=eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.eyJpc3MiOiJrdWJlIn0.cGxhbnRlZC10b2tlbg
+cat <<YAML | put leak.yaml
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: leak, namespace: shop, labels: {kubernetes.io/service-name: web}}, addressType: IPv4, ports: [{port: 8080}], endpoints: [{addresses: ['$planted']}]}
 YAML
 start_weir --config /tmp/weir.yaml
 check "weir does not take itself for a kube-proxy" not grep -i "kube-proxy" "$weir_log"
@@ -50,12 +63,13 @@ check "and shown" within "$soon" output_of "status_of .services[0].traffic.conne
 check_equal "a full sync was the first" 1 \
   "$(counted kubeproxy_sync_full_proxy_rules_duration_seconds_count)"
 before=$(counted kubeproxy_network_programming_duration_seconds_count)
+changes=$(counted kubeproxy_sync_proxy_rules_endpoint_changes_total)
 at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 sed -i "s|labels: {kubernetes.io/service-name: web}|&, annotations: {endpoints.kubernetes.io/last-change-trigger-time: '$at'}|; s|10.1.0.12|10.1.0.13|" \
   "$manifests/web.yaml"
 check "the time of a change is measured once it is written" within "$soon" \
   output_of "counted kubeproxy_network_programming_duration_seconds_count" $((before + 1))
-check_equal "changes of endpoints are counted" 2 "$(counted kubeproxy_sync_proxy_rules_endpoint_changes_total)"
+check_equal "changes of endpoints are counted" $((changes + 1)) "$(counted kubeproxy_sync_proxy_rules_endpoint_changes_total)"
 check_equal "none waits" 0 "$(counted kubeproxy_sync_proxy_rules_endpoint_changes_pending)"
 check "the process is seen" test "$(counted process_resident_memory_bytes)" -gt 1000000
 
@@ -77,6 +91,13 @@ for part in README.txt version.txt configuration.json status.json explain.txt pl
 done
 check "the kernel's objects are in it" grep -q '^add virtual tcp 10.96.0.10:80' "$up/kernel.txt"
 check "and why the service is as it is" grep -q '^shop/web' "$up/explain.txt"
+check "the daemon knows what was planted" eval 'weir status | grep -F "$planted" && curl -s $here/configz | grep planted-key'
+for secret in "$planted" planted-key planted-password cGxhbnRlZC1oZWFkZXI; do
+  check "the archive doesn't: $secret" not grep -rF "$secret" "$up"
+done
+check_equal "each is blotted out where it stood" 3 \
+  "$(jq '[.[].policies[0].config[] | select(test("\\[left-out\\]"))] | length' "$up/configuration.json")"
+check "and in the object's problem" grep -q 'leak.*\[left-out\]' "$up/status.json"
 check "nobody else may read it" test "$(stat -c %a /tmp/up.tar.gz)" = 600
 check "an older one isn't written over" not weir bugreport /tmp/up.tar.gz
 stop "$weir"

@@ -54,7 +54,11 @@ sysctl -qw net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0
 # IPVS had services until now. They would go once their connections are idle, and be counted among the
 # operations below.
 stop "$weir"
-check "nothing is left to move from IPVS" bash -c "weir cleanup && $(declare -f vip_routes nothing_of_weir); nothing_of_weir"
+check "nothing is left to move from IPVS" bash -c "weir cleanup >/tmp/cleanup && $(declare -f vip_routes nothing_of_weir); nothing_of_weir"
+check "a clean-up says which sysctls stay otherwise" grep -qF \
+  'net.ipv4.vs.conntrack is 1, and was 0 before weir: sysctl -w net.ipv4.vs.conntrack=0' /tmp/cleanup
+check "and which time-outs of IPVS" grep -qF 'the udp time-out of IPVS is 3 s, and was 300 s before weir' /tmp/cleanup
+check_equal "and nothing that is as before" 0 "$(grep -c arp_ignore /tmp/cleanup)"
 mount=/tmp/mount version=0
 rm -rf $mount && mkdir $mount && ln -s ..data/weir.yaml $mount/weir.yaml
 # mounted [SECTION…] : the ConfigMap has these sections.

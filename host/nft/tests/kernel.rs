@@ -565,7 +565,14 @@ fn ten_thousand_services() {
         let culprit =
             Culprit::Element { index: 2_123, element: Element::value(key(6), end(1)).to_string() };
         assert_eq!(refusal.culprit.as_ref(), Some(&culprit), "{error}");
-        assert_eq!(kernel.observe(&weir()).unwrap(), before, "nothing is applied");
+        // What was taken back shrinks the hash table a moment later (rhashtable), and a dump in the midst
+        // of that misses elements. What is missing for good is missing in the last one, too.
+        let mut unchanged = || kernel.observe(&weir()).unwrap() == before;
+        let settled = (0..50).any(|n| {
+            std::thread::sleep(Duration::from_millis(if n == 0 { 0 } else { 100 }));
+            unchanged()
+        });
+        assert!(settled, "nothing is applied");
 
         // As many refusals as there are operations.
         let mut many = Batch::new(weir());

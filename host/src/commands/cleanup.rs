@@ -1,6 +1,7 @@
 //! `weir cleanup`: removes from the kernel what weir made, and nothing else.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -10,13 +11,17 @@ use weir_core::state::KernelState;
 
 use super::{flags_only, run_dir, say};
 use crate::args::{CleanupArgs, GlobalArgs};
+use crate::kernel::as_found::AsFound;
 use crate::kernel::lock::Lock;
-use crate::kernel::{How, LinuxKernel, words};
+use crate::kernel::modules::{Module, Modules};
+use crate::kernel::sysctl::ProcSys;
+use crate::kernel::{How, LinuxKernel, doctor, words};
 use crate::log;
 
 /// Removes what is provably ours; fails when anything of it remained.
 pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
-    log::start(&flags_only(global)?.log, None);
+    let config = flags_only(global)?;
+    log::start(&config.log, None);
     let folder = run_dir(global);
     let _lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
     let mut kernel = LinuxKernel::open(How::Route)?;
@@ -44,7 +49,35 @@ pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
     for line in &remained {
         say(format!("{line}\n"))?;
     }
+    if !args.keep_ipvs {
+        tell_differences(&mut kernel, &folder)?;
+        tell_folders([&folder, &config.paths.cache_dir])?;
+    }
     Ok(if remained.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What weir set of the whole node's may be of use to others by now: it isn't set back.
+fn tell_differences(kernel: &mut LinuxKernel, folder: &Path) -> Result<()> {
+    let timeouts = kernel.timeouts().context("read the time-outs of IPVS")?;
+    let sysctls = ProcSys::default();
+    let modules = Modules::read(&doctor::release());
+    let is_loaded = |name: &str| modules.find(name) == Module::There;
+    let sysctl = |name: &str| sysctls.read(name).ok();
+    let differ = AsFound::read(folder).differences(sysctl, timeouts, is_loaded);
+    if !differ.is_empty() {
+        say("left as it is, since others may rely on it by now:\n")?;
+    }
+    differ.into_iter().try_for_each(|line| say(format!("  {line}\n")))
+}
+
+/// The folders hold what these words come from, and the lock that is held here.
+fn tell_folders(folders: [&Path; 2]) -> Result<()> {
+    let there = folders.into_iter().filter(|folder| folder.exists());
+    let there: Vec<_> = there.map(|folder| folder.display().to_string()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    say(format!("left, for weir alone: rm -r {}\n", there.join(" ")))
 }
 
 /// With virtual services kept, so are their addresses and the table, whose register tells that they
@@ -80,7 +113,7 @@ fn note(plan: &Plan, outcomes: &[Outcome], remained: &mut BTreeSet<String>) {
 }
 
 /// What was kept for the next start has no meaning any more.
-fn forget(folder: &std::path::Path) {
+fn forget(folder: &Path) {
     for name in ["drains.json", "leaving.json", "first-seen.json", "own-addresses.json"] {
         // A file that isn't there is as good as removed.
         drop(std::fs::remove_file(folder.join(name)));

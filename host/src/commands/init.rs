@@ -15,6 +15,7 @@ use super::{load_file, say};
 use crate::app;
 use crate::args::{GlobalArgs, InitArgs};
 use crate::config::Config;
+use crate::kernel::as_found::AsFound;
 use crate::kernel::load::load_missing;
 use crate::kernel::sysctl::{self, ProcSys};
 use crate::kernel::{doctor, processors};
@@ -41,8 +42,13 @@ pub(super) fn run(global: &GlobalArgs, args: &InitArgs) -> Result<ExitCode> {
     let config = load_file(global, args.config.as_deref())?;
     let mut done = Done::default();
     folders(&config, &mut done);
-    if let Some(has_ipvs) = modules(&config, &mut done) {
-        sysctls(&config, has_ipvs, &ProcSys::default(), &mut done);
+    let mut found = AsFound::default();
+    if let Some(has_ipvs) = modules(&config, &mut found, &mut done) {
+        let written = sysctls(&config, has_ipvs, &ProcSys::default(), &mut done);
+        found = found.with_sysctls(&written);
+    }
+    if let Err(error) = found.keep(&config.paths.run_dir) {
+        done.wrong.push(format!("{:#}", anyhow::Error::from(error)));
     }
     say(&done)?;
     let ready = done.wrong.is_empty() || args.warn_only;
@@ -87,16 +93,17 @@ fn private(folder: &Path) -> io::Result<Option<&'static str>> {
 
 /// Lets the kernel load what it is asked for, and loads the rest; says whether there is IPVS, or nothing
 /// where no service could be carried.
-fn modules(config: &Config, done: &mut Done) -> Option<bool> {
+fn modules(config: &Config, found: &mut AsFound, done: &mut Done) -> Option<bool> {
     let asked = app::open(config);
     let loaded = load_missing(config, &doctor::release());
     let again = loaded.as_ref().is_ok_and(|it| !it.is_empty());
     match loaded {
         Ok(names) if names.is_empty() => {}
-        Ok(names) => done.did.push(format!(
-            "modules loaded, which this kernel doesn't by itself: {}",
-            names.join(", ")
-        )),
+        Ok(names) => {
+            found.note_modules(&names);
+            let names = names.join(", ");
+            done.did.push(format!("modules loaded, which this kernel doesn't by itself: {names}"));
+        }
         Err(error) => done.wrong.push(format!("{:#}", anyhow::Error::from(error))),
     }
     match if again { app::open(config) } else { asked } {
@@ -108,12 +115,18 @@ fn modules(config: &Config, done: &mut Done) -> Option<bool> {
     }
 }
 
-fn sysctls(config: &Config, has_ipvs: bool, proc_sys: &ProcSys, done: &mut Done) {
+fn sysctls(
+    config: &Config,
+    has_ipvs: bool,
+    proc_sys: &ProcSys,
+    done: &mut Done,
+) -> Vec<sysctl::Written> {
     let settings = sysctl::all(config, has_ipvs, processors::online());
     let (written, wrong) = proc_sys.settle(&settings);
     done.did
         .extend(written.iter().map(|it| format!("{} set to {}, was {}", it.name, it.is, it.was)));
     done.wrong.extend(wrong.iter().map(ToString::to_string));
+    written
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub enum Command {
     Files,
     /// Links or addresses changed.
     Node(Box<NodeState>),
+    /// Signs of another proxy on this node, all that there are now.
+    Neighbours(Vec<String>),
     /// Bring the metrics up to date that nobody counts as he goes.
     Measure(Sender<()>),
     /// What `/proxyMode` answers.

@@ -12,7 +12,7 @@ const LOOK_SHARE: u32 = 100;
 impl<K: Machine, P: Reloads> Drive<K, P> {
     /// Looks at everything of ours. The error is in the log already.
     pub(super) fn look(&mut self) -> Result<(), String> {
-        self.pace.looked(Instant::now());
+        self.pace.looked(self.now());
         let drift = self.all.drift();
         let looked = self.all.look().map(drop).map_err(|error| words(&error));
         self.looked(drift, &looked);
@@ -53,7 +53,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     /// Another program may have flushed IPVS, which no event tells.
     pub(super) fn check_alive(&mut self) {
-        self.next_alive = Instant::now() + ALIVE_EVERY;
+        self.next_alive = self.now() + ALIVE_EVERY;
         let Some(key) = self.all.ledger().known().virtuals.keys().next().copied() else { return };
         match self.all.kernel.has_virtual(key) {
             Ok(true) => {}
@@ -67,7 +67,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     pub(super) fn count_flows(&mut self) {
-        self.next_count = Instant::now() + self.config.offload.count_flows.get();
+        self.next_count = self.now() + self.config.offload.count_flows.get();
         let _span = tracing::info_span!("count flows").entered();
         if let Err(error) = self.all.count_flows() {
             tracing::warn!(error = words(&error), "offloaded flows can't be counted");
@@ -82,6 +82,6 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
         // Connection tracking is looked at whole: with millions of flows not as often as that.
         let rest = started.elapsed() * LOOK_SHARE;
-        self.next_drains = Instant::now() + self.config.drain.interval.get().max(rest);
+        self.next_drains = self.now() + self.config.drain.interval.get().max(rest);
     }
 }

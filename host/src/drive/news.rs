@@ -1,6 +1,8 @@
 //! What comes in is taken in: objects, the node's addresses, policies' files, and a wish to sync.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use weir_core::model::{Change, Touched};
 use weir_link::{NodeState, NodeView, Sources};
@@ -65,18 +67,36 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     fn take_report(&mut self, report: &watch::Report) {
+        let now = Instant::now();
         for problem in &report.appeared {
-            tracing::warn!(%problem, "an object, or its source, is not as it should be");
+            if self.lines.take(problem.namespace(), now) {
+                tracing::warn!(%problem, "an object, or its source, is not as it should be");
+            }
             self.problems.insert(problem.to_string(), ());
         }
         for problem in &report.mended {
-            tracing::info!(%problem, "mended");
+            if self.lines.take(problem.namespace(), now) {
+                tracing::info!(%problem, "mended");
+            }
             self.problems.remove(&problem.to_string());
         }
-        for kind in &report.ignored {
-            tracing::info!(kind, "weir has no use for objects of this kind");
+        if let Some(ignored) = &report.ignored {
+            self.take_ignored(ignored);
         }
         self.shared.metrics.services.problems.set(number(self.problems.len()));
+    }
+
+    /// Kinds that weir has no use for, each told when it is first seen.
+    fn take_ignored(&mut self, ignored: &BTreeMap<String, usize>) {
+        for (kind, objects) in ignored.iter().filter(|(kind, _)| !self.ignored.contains_key(*kind))
+        {
+            tracing::info!(kind, objects, "weir has no use for objects of this kind");
+        }
+        // Those that are gone are told no second time should they come back.
+        self.ignored.values_mut().for_each(|objects| *objects = 0);
+        self.ignored.extend(ignored.iter().map(|(kind, objects)| (kind.clone(), *objects)));
+        let objects = self.ignored.values().sum::<usize>();
+        self.shared.metrics.services.ignored.set(number(objects));
     }
 
     fn node_changed(&mut self) {
@@ -160,6 +180,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     pub(super) fn refresh_policies(&mut self) {
         if self.all.policies.refresh() {
+            self.heavy = true;
             self.all.touch(Touched::all());
             self.sort_interfaces_again();
             self.queued();

@@ -4,7 +4,6 @@
 //! read from it when it is needed needs nothing.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use weir_core::model::Touched;
 
@@ -115,6 +114,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if self.all.policies.reconfigure(&self.config) {
             // Those that are gone count nothing any more.
             self.shared.metrics.policies.forget();
+            self.heavy = true;
             self.all.touch(Touched::all());
             self.all.forget_groups();
         }
@@ -130,8 +130,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let sync = &self.config.sync;
         self.pace.set(sync.min_sync_period.get(), sync.sync_period.get());
         self.shared.health().set_period(sync.sync_period.get());
+        self.all.set_patience(base::patience(&self.config));
         self.source.every(sync.refresh_period.get());
-        let now = Instant::now();
+        let now = self.now();
         self.next_chores = self.next_chores.min(now + sync.sync_period.get());
         self.next_news = self.next_news.min(now + sync.min_sync_period.get());
         self.next_drains = self.next_drains.min(now + self.config.drain.interval.get());

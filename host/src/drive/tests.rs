@@ -2,6 +2,7 @@
 
 mod measured;
 mod reloaded;
+mod rhythm;
 mod told;
 mod traced;
 
@@ -21,6 +22,7 @@ use weir_policy_host::PolicyStats;
 
 use super::*;
 use crate::keep::Answer;
+use crate::reconcile::fairness_tests::with_ports;
 use crate::reconcile::tests::{Wishes, defaults, service, slice, two_services};
 use crate::watch::Event;
 
@@ -274,6 +276,34 @@ fn a_change_that_touches_nothing_leaves_it_healthy() {
 }
 
 #[test]
+fn policies_that_take_long_for_one_namespace_leave_it_live_and_are_all_asked_in_the_end() {
+    let mut it = start(FakeKernel::default());
+    it.drive.all.policies.costs = [("bad".to_owned(), Duration::from_millis(50))].into();
+    it.tell(Event::Changes(vec![with_ports("bad", "a", "10.96.0.1", 500)]));
+    it.tell(Event::Synced);
+    assert!(!it.is_live_tomorrow(), "work waits");
+    it.wake();
+    let patience = base::patience(&it.drive.config);
+    let ran = it.drive.all.policies.ran;
+    assert!(ran >= patience.first && ran < patience.first + Duration::from_millis(51), "{ran:?}");
+    let period = it.drive.config.sync.sync_period.get();
+    assert!(ran < period * 2, "a turn is over before it is late");
+    assert!(it.is_live_tomorrow(), "what waits for policies is served meanwhile");
+    assert_eq!(it.node().kernel.state.virtuals.len(), 500);
+    let mut waits = vec![it.drive.status().deferred];
+    while waits.last().is_some_and(|ports| *ports > 0) {
+        assert!(it.drive.next_wake() <= Instant::now() + Duration::from_secs(1), "by itself");
+        std::thread::sleep(Duration::from_millis(2));
+        it.wake();
+        assert!(it.is_live_tomorrow());
+        waits.push(it.drive.status().deferred);
+    }
+    assert!(waits.is_sorted_by(|before, now| before > now), "{waits:?}");
+    assert_eq!(it.drive.all.policies.asked.len(), 500);
+    assert_eq!(it.drive.shared.metrics.policies.deferred.get(), 0);
+}
+
+#[test]
 fn a_foreign_change_of_the_rule_set_costs_a_look_at_our_table_alone() {
     let mut it = running(two_services());
     let right = it.node().kernel.state.clone();
@@ -459,7 +489,7 @@ fn balanced(name: &str, port: u16) -> Vec<Change> {
     of_kind.external_policy = TrafficPolicy::Local;
     of_kind.health_check_node_port = Port::new(port);
     let Change::Slice(mut here) = slice(name, &["10.1.0.9"]) else { unreachable!() };
-    here.endpoints[0].node = Some("node-1".to_owned());
+    here.endpoints[0].node = Some("node-1".into());
     vec![Change::Service(of_kind), Change::Slice(here)]
 }
 

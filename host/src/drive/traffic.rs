@@ -3,7 +3,6 @@
 //! Kernel counters begin anew with a virtual service that is made anew, and end with it; the sums go on.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use weir_core::compile::PortKey;
 use weir_core::decision::Dataplane;
@@ -63,7 +62,7 @@ fn add(to: &mut Traffic, more: &Traffic) {
 impl<K: Machine, P: Reloads> Drive<K, P> {
     /// One dump of IPVS' services, whatever their number.
     pub(super) fn count_traffic(&mut self) {
-        self.next_traffic = Instant::now() + self.config.metrics.count_traffic.get();
+        self.next_traffic = self.now() + self.config.metrics.count_traffic.get();
         let now = match self.all.kernel.carried() {
             Ok(now) => now,
             Err(error) => return tracing::warn!(error, "the traffic of services can't be counted"),

@@ -8,9 +8,10 @@ use weir_core::plan::Operation;
 use weir_core::state::VirtualKey;
 
 use crate::kernel::words;
-use crate::reconcile::Turn;
+use crate::reconcile::{Deferred, Turn};
 use crate::report::metrics::{OperationLabels, number};
 use crate::report::{events, status};
+use crate::resident;
 
 use super::{Drive, Machine, Reloads, millis, seconds, walk, warn_unkept};
 
@@ -27,7 +28,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         let started = Instant::now();
         let turned = span.in_scope(|| self.all.turn(millis()));
         let took = started.elapsed();
-        self.pace.synced(Instant::now());
+        self.pace.synced(self.now());
         walk::turned(&span, &turned, asked.zip(walk::asked(&span, &self.all.policies)));
         drop(span);
         let _follow_up = tracing::info_span!("follow up").entered();
@@ -58,6 +59,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         });
         self.keep_plan(turn);
         self.log_turn(turn, took);
+        self.note_deferred(turn);
         self.tell_turn(turn);
         self.measure(turn, took, now);
         self.repoint();
@@ -68,11 +70,21 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         self.settle_checks();
         self.save_drains();
         self.save_virtuals(turn);
+        if turn.full && std::mem::take(&mut self.heavy) {
+            self.rest();
+        }
         let verdict = match turn.refused.len() {
             0 => Ok(()),
             refused => Err(format!("the kernel refused {refused} operations; see `weir status`")),
         };
         self.answer_waits(&verdict);
+    }
+
+    /// All was worked out anew, and won't be again soon.
+    fn rest(&self) {
+        if let Err(error) = resident::give_back() {
+            tracing::debug!(%error, "what seldom runs stays in memory");
+        }
     }
 
     fn keep_plan(&mut self, turn: &Turn) {
@@ -90,7 +102,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         });
     }
 
-    fn log_turn(&self, turn: &Turn, took: Duration) {
+    fn log_turn(&mut self, turn: &Turn, took: Duration) {
         for operation in turn.plan.operations() {
             tracing::debug!(%operation, "planned");
         }
@@ -117,6 +129,22 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         }
     }
 
+    /// Told when it begins and when it is over.
+    fn note_deferred(&mut self, turn: &Turn) {
+        let before = std::mem::replace(&mut self.deferred, turn.deferred.clone());
+        match (before, &turn.deferred) {
+            (None, Some(Deferred { ports, dearest })) => tracing::warn!(
+                ports,
+                dearest = &**dearest,
+                "policies take longer than one turn may; what is known stands in meanwhile"
+            ),
+            (Some(_), None) => tracing::info!("policies were asked about all service ports"),
+            _ => {}
+        }
+        let ports = self.deferred.as_ref().map_or(0, |it| it.ports);
+        self.shared.metrics.policies.deferred.set(number(ports));
+    }
+
     fn tell_turn(&self, turn: &Turn) {
         for notice in events::of_turn(turn) {
             self.tell_of(notice);
@@ -124,10 +152,13 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     /// Each once, when it comes; a policy may ask ten thousand services for what can't be had.
-    fn log_set_aside(&self, turn: &Turn) {
+    fn log_set_aside(&mut self, turn: &Turn) {
         const TOLD: usize = 16;
         for it in turn.set_aside.iter().take(TOLD) {
             let (service, port, reason) = (&it.service, it.port, &it.reason);
+            if !self.lines.take(&service.namespace, Instant::now()) {
+                continue;
+            }
             tracing::warn!(%service, %port, field = reason.field, by = reason.by, reason = reason.text, "what was asked for is set aside");
         }
         if let Some(more) = turn.set_aside.len().checked_sub(TOLD).filter(|more| *more > 0) {
@@ -141,7 +172,10 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         metrics.sync_duration.observe(took);
         let kind = if turn.full { &metrics.full_duration } else { &metrics.partial_duration };
         kind.observe(took);
-        metrics.sync_last.set(seconds(now));
+        // As kube-proxy's: the last sync that did all that it was to do.
+        if turn.refused.is_empty() {
+            metrics.sync_last.set(seconds(now));
+        }
         // As kube-proxy's: what changed before this start waited for somebody else.
         for since in turn.triggers.iter().filter(|since| **since > self.started_at) {
             metrics.programming.observe(seconds(now.saturating_sub(*since)));

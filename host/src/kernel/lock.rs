@@ -17,12 +17,12 @@ pub struct Lock {
 pub enum LockError {
     /// Another weir runs on this node.
     #[error(
-        "another weir (process {holder}) holds {path}; stop it first, or give this one another run folder in a network namespace of its own"
+        "another weir ({holder}) holds {path}; stop it first, or give this one another run folder in a network namespace of its own"
     )]
     Held {
         /// The lock file.
         path: PathBuf,
-        /// Its process id, as it wrote it; `unknown` where it didn't.
+        /// Who it is, as it wrote it: [`holder`].
         holder: String,
     },
     /// The file can't be made or locked.
@@ -54,16 +54,28 @@ impl Lock {
                 let mut holder = String::new();
                 let read = file.read_to_string(&mut holder);
                 let known = read.is_ok() && !holder.trim().is_empty();
-                let holder = if known { holder.trim().to_owned() } else { "unknown".to_owned() };
+                let holder = if known { holder.trim() } else { "it doesn't say which" }.to_owned();
                 return Err(LockError::Held { path, holder });
             }
             Err(errno) => return Err(io(errno.into())),
         }
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        writeln!(file, "{}", holder(|name| std::env::var(name).ok())).map_err(io)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Who this process is, to whom it may be in the way: `process 812 on node-1`. In a pod, where every
+/// daemon is process 1, `process 1 of pod weir-system/weir-x7k2p`, as `POD_NAMESPACE` and `POD_NAME` say.
+fn holder(variable: impl Fn(&str) -> Option<String>) -> String {
+    let (process, name) = (std::process::id(), variable("POD_NAME").filter(|it| !it.is_empty()));
+    let Some(pod) = name else {
+        let host = rustix::system::uname();
+        return format!("process {process} on {}", host.nodename().to_string_lossy());
+    };
+    let namespace = variable("POD_NAMESPACE").map(|it| it + "/").unwrap_or_default();
+    format!("process {process} of pod {namespace}{pod}")
 }
 
 #[cfg(test)]
@@ -75,8 +87,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::take(dir.path()).unwrap();
         let text = Lock::take(dir.path()).unwrap_err().to_string();
-        assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+        let me = holder(|name| std::env::var(name).ok());
+        assert!(text.contains(&format!("another weir ({me}) holds ")), "{text}");
         drop(first);
         Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_holder_in_a_pod_is_named_by_it() {
+        let of = |known: &[(&str, &str)]| {
+            holder(|name| known.iter().find(|it| it.0 == name).map(|it| it.1.to_owned()))
+        };
+        let process = format!("process {}", std::process::id());
+        let pod = ("POD_NAME", "weir-x7k2p");
+        assert_eq!(of(&[pod]), format!("{process} of pod weir-x7k2p"));
+        assert_eq!(
+            of(&[pod, ("POD_NAMESPACE", "weir-system")]),
+            format!("{process} of pod weir-system/weir-x7k2p")
+        );
+        let alone = of(&[("POD_NAME", "")]);
+        let host = alone.strip_prefix(&format!("{process} on ")).unwrap();
+        assert!(!host.is_empty(), "{alone}");
     }
 }

@@ -79,12 +79,12 @@ impl Door {
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::layer::SubscriberExt as _;
     use weir_collector::Collector;
     use weir_core::kernel::{Refusal, RefusalKind};
     use weir_core::state::{Balance, VirtualKey, Weight};
 
     use super::*;
+    use crate::traces::traced;
 
     fn plan() -> Plan {
         let key = VirtualKey {
@@ -109,19 +109,13 @@ mod tests {
     #[test]
     fn each_stage_of_a_commit_is_a_span_with_what_was_refused() {
         let collector = Collector::start().unwrap();
-        let asked =
-            |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| collector.endpoint());
-        let settings = weir_otel::Settings::read(&asked).unwrap().unwrap();
-        let traces = weir_otel::Traces::start(&settings, &[]).unwrap();
-        let subscriber = tracing_subscriber::registry().with(traces.layer());
         let refuse = |operation: &Operation| match operation {
             Operation::AddLocal(_) => Err(Refusal::new(RefusalKind::Other, "no")),
             _ => Ok(()),
         };
         let send = |_: Door, operations: &[Operation]| operations.iter().map(refuse).collect();
-        let outcomes = tracing::subscriber::with_default(subscriber, || in_stages(&plan(), send));
+        let outcomes = traced(&collector.endpoint(), || in_stages(&plan(), send));
         assert_eq!(outcomes.iter().filter(|it| it.is_err()).count(), 1);
-        traces.finish();
         let line = |span: &weir_collector::Span| {
             let of = |key| span.attribute(key).unwrap_or("-").to_owned();
             format!("{} {} {}", span.name, of("operations"), of("refused"))

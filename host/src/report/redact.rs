@@ -5,8 +5,24 @@ use serde_json::Value;
 /// What stands in its place.
 pub const BLOT: &str = "[left-out]";
 /// A field whose name ends so holds a secret, whatever weir takes it for.
-const SECRETS: [&str; 7] =
-    ["token", "password", "passwd", "secret", "credential", "credentials", "privatekey"];
+const SECRETS: [&str; 12] = [
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secretkey",
+    "credential",
+    "credentials",
+    "privatekey",
+    "apikey",
+    "accesskey",
+    "authorization",
+];
+/// So does one whose last word is this: `dbPass`, but not `bypass`.
+const SECRET_WORDS: [&str; 3] = ["pass", "pwd", "auth"];
+/// What stands between `Authorization:` and the secret (RFC 9110, 11.6.2).
+const SCHEMES: [&str; 4] = ["basic", "bearer", "negotiate", "token"];
 /// How a JSON Web Token begins: `{"` in Base64.
 const TOKEN: &str = "eyJ";
 /// The shortest word that is taken for a token.
@@ -31,12 +47,31 @@ pub fn value(it: &mut Value) {
 }
 
 fn is_secret(name: &str) -> bool {
+    let last = last_word(name).to_ascii_lowercase();
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let name = name.to_ascii_lowercase();
-    SECRETS.iter().any(|it| name.ends_with(it))
+    SECRETS.iter().any(|it| name.ends_with(it)) || SECRET_WORDS.contains(&&*last)
 }
 
-/// Blots tokens, passwords in addresses and private keys.
+/// `Pass` of `dbPass`, `pass` of `db-pass`, `PASS` of `DB_PASS`.
+fn last_word(name: &str) -> &str {
+    let name = name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let mut after = None;
+    for (at, c) in name.char_indices().rev() {
+        let begins =
+            c.is_ascii_uppercase() && after.is_some_and(|it: char| it.is_ascii_lowercase());
+        if begins {
+            return &name[at..];
+        }
+        if !c.is_ascii_alphanumeric() {
+            return &name[at + c.len_utf8()..];
+        }
+        after = Some(c);
+    }
+    name
+}
+
+/// Blots tokens, what proves who asks, passwords in addresses and private keys.
 #[must_use]
 pub fn text(from: &str) -> String {
     let (mut clean, mut in_key) = (String::with_capacity(from.len()), false);
@@ -55,17 +90,57 @@ pub fn text(from: &str) -> String {
     clean
 }
 
+/// What the next word of a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Word,
+    /// The scheme of an authorization, or the secret itself.
+    Scheme,
+    Secret,
+}
+
+impl Next {
+    fn is_secret(self, word: &str) -> bool {
+        match self {
+            Self::Word => false,
+            Self::Scheme => !is_scheme(word),
+            Self::Secret => true,
+        }
+    }
+
+    fn after(self, word: &str, edge: &str) -> Self {
+        let name = word.trim_end_matches(':').to_ascii_lowercase();
+        let has_value = word.ends_with(':') || matches!(edge, "\"" | "'" | "=");
+        let is_field = matches!(&*name, "authorization" | "proxy-authorization");
+        match self {
+            Self::Scheme if is_scheme(word) => Self::Secret,
+            // What it is padded with, or goes on after.
+            Self::Secret if edge == "=" => Self::Secret,
+            _ if name == "bearer" => Self::Secret,
+            _ if is_field && has_value => Self::Scheme,
+            _ => Self::Word,
+        }
+    }
+}
+
+fn is_scheme(word: &str) -> bool {
+    SCHEMES.iter().any(|it| word.eq_ignore_ascii_case(it))
+}
+
 fn scrub(line: &str, clean: &mut String) {
-    let mut after_bearer = false;
+    let mut next = Next::Word;
     for word in line.split_inclusive(is_edge) {
         let (bare, edge) = match word.char_indices().next_back().filter(|(_, c)| is_edge(*c)) {
             Some((at, _)) => word.split_at(at),
             None => (word, ""),
         };
-        let token = after_bearer && !bare.is_empty() || is_token(bare);
-        clean.push_str(&if token { BLOT.to_owned() } else { without_password(bare) });
+        let says_something = bare.contains(|c: char| !matches!(c, ':' | '{' | '[' | '\\'));
+        let is_secret = says_something && next.is_secret(bare) || is_token(bare);
+        clean.push_str(&if is_secret { BLOT.to_owned() } else { without_password(bare) });
         clean.push_str(edge);
-        after_bearer = bare.eq_ignore_ascii_case("bearer") || after_bearer && bare.is_empty();
+        if says_something {
+            next = next.after(bare, edge);
+        }
     }
 }
 
@@ -104,6 +179,21 @@ mod tests {
             (format!("{{\"a\":\"{JWT}\"}}"), "{\"a\":\"[left-out]\"}"),
             ("Authorization: Bearer abc.def, x".to_owned(), "Authorization: Bearer [left-out], x"),
             (
+                "Authorization: Basic bWU6cHc=\nnext".to_owned(),
+                "Authorization: Basic [left-out]=\nnext",
+            ),
+            (
+                "-H 'authorization: Basic bWU6cHc'".to_owned(),
+                "-H 'authorization: Basic [left-out]'",
+            ),
+            (
+                "{\"Authorization\":\"Basic bWU6cHc\"}".to_owned(),
+                "{\"Authorization\":\"Basic [left-out]\"}",
+            ),
+            ("{\"Authorization\":[\"mine\"]}".to_owned(), "{\"Authorization\":[\"[left-out]\"]}"),
+            ("Proxy-Authorization: mine, x".to_owned(), "Proxy-Authorization: [left-out], x"),
+            ("authorization failed: basic rights".to_owned(), "authorization failed: basic rights"),
+            (
                 "at https://me:pw@host:6443/api?x=1".to_owned(),
                 "at https://[left-out]@host:6443/api?x=1",
             ),
@@ -133,12 +223,18 @@ mod tests {
             "policies": [{"config": {"apiToken": "x", "db": {"PASSWORD": 7, "host": "db"}, "token": null}}],
             "client-secret": ["a"],
             "tokens": 3,
+            "apiKey": "x", "API_KEY": "x", "basicAuth": {"user": "x"}, "auth": "x",
+            "authorization": "x", "dbPass": "x", "DB_PASS": "x", "pass": "x", "passphrase": "x",
+            "bypass": true, "author": "me", "passes": 3, "key": "zone",
         });
         value(&mut it);
         let want = serde_json::json!({
             "policies": [{"config": {"apiToken": BLOT, "db": {"PASSWORD": BLOT, "host": "db"}, "token": null}}],
             "client-secret": BLOT,
             "tokens": 3,
+            "apiKey": BLOT, "API_KEY": BLOT, "basicAuth": BLOT, "auth": BLOT,
+            "authorization": BLOT, "dbPass": BLOT, "DB_PASS": BLOT, "pass": BLOT, "passphrase": BLOT,
+            "bypass": true, "author": "me", "passes": 3, "key": "zone",
         });
         assert_eq!(it, want);
     }

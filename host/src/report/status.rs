@@ -5,6 +5,7 @@ mod offload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_core::compile::Front;
@@ -59,10 +60,19 @@ pub struct Status {
     pub foreign: Vec<String>,
     /// Virtual services that two Services want.
     pub conflicts: Vec<String>,
+    /// Service ports that policies had no time for yet: what is known stands in.
+    #[serde(default)]
+    pub deferred: usize,
     /// What is wrong with the source's objects.
     pub problems: Vec<String>,
+    /// Objects in manifests that weir has no use for, by `apiVersion Kind`.
+    #[serde(default)]
+    pub ignored: BTreeMap<String, usize>,
     /// Sysctls that aren't as they must be.
     pub sysctls: Vec<String>,
+    /// Signs that another proxy is or was on this node.
+    #[serde(default)]
+    pub neighbours: Vec<String>,
     /// Objects that others had changed, since the start.
     pub drift: u64,
     /// The last plans that wrote anything, the newest first.
@@ -206,6 +216,9 @@ pub struct Policy {
     pub failures_by_kind: BTreeMap<String, u64>,
     /// Seconds for which it is still left alone because it cost too much too often.
     pub suspended_seconds: Option<u64>,
+    /// The same for single namespaces, where alone it did.
+    #[serde(default)]
+    pub suspended_seconds_by_namespace: BTreeMap<String, u64>,
 }
 
 /// What the reconciler and the policies know; the rest is the loop's.
@@ -263,7 +276,7 @@ fn endpoints(wanted: &KernelState, fronts: &[Front]) -> usize {
     let keys = || fronts.iter().map(|front| &front.key);
     let on_ipvs = keys().filter_map(|key| wanted.virtuals.get(key));
     let on_ipvs = on_ipvs.flat_map(|it| it.destinations.keys().copied());
-    let on_nftables = keys().filter_map(|key| wanted.nats.get(key)).flat_map(|nat| nat.endpoints());
+    let on_nftables = keys().flat_map(|key| wanted.translated_to(key));
     on_ipvs.chain(on_nftables).collect::<BTreeSet<SocketAddr>>().len()
 }
 
@@ -295,8 +308,15 @@ fn policy(stats: &PolicyStats) -> Policy {
         cached: stats.tally.cache_hits,
         failures: stats.tally.failures.values().sum(),
         failures_by_kind: by_kind.collect(),
-        suspended_seconds: stats.suspended.map(|rest| rest.as_secs_f64().ceil() as u64),
+        suspended_seconds: stats.suspended.map(whole_seconds),
+        suspended_seconds_by_namespace: (stats.suspended_for.iter())
+            .map(|(namespace, rest)| (namespace.to_string(), whole_seconds(*rest)))
+            .collect(),
     }
+}
+
+fn whole_seconds(rest: Duration) -> u64 {
+    rest.as_secs() + u64::from(rest.subsec_nanos() > 0)
 }
 
 impl Policy {
@@ -314,11 +334,26 @@ impl Policy {
         let suspended = self.suspended_seconds.map(|seconds| {
             format!("suspended for another {seconds} s: it cost too much too often")
         });
+        let namespaces = self.namespaces().map(|which| {
+            format!("suspended for {which}: it cost too much too often there, and nowhere else")
+        });
         let problem = self.problem.as_ref().map(|problem| match problem.contains(&self.file) {
             true => problem.clone(),
             false => format!("{}: {problem}", self.file),
         });
-        suspended.into_iter().chain(problem).collect::<Vec<_>>().join("; ")
+        let all = suspended.or(namespaces).into_iter().chain(problem);
+        all.collect::<Vec<_>>().join("; ")
+    }
+
+    /// `the namespace shop (another 42 s), and 3 more`; `None` where it is suspended for none.
+    fn namespaces(&self) -> Option<String> {
+        let all = &self.suspended_seconds_by_namespace;
+        let (name, seconds) = all.first_key_value()?;
+        let more = match all.len() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        Some(format!("the namespace {name} (another {seconds} s){more}"))
     }
 }
 
@@ -336,6 +371,13 @@ impl fmt::Display for Status {
             )?,
         }
         writeln!(f, "addresses: {}; objects changed by others: {}", self.addresses, self.drift)?;
+        if self.deferred > 0 {
+            writeln!(
+                f,
+                "policies take too long for one turn: {} service ports wait to be asked about, with what is known",
+                self.deferred
+            )?;
+        }
         write_list(
             f,
             "the configuration can't be used as it is now; the one before stays in force",
@@ -354,10 +396,13 @@ impl fmt::Display for Status {
             ("wanted by two services", &self.conflicts),
             ("problems", &self.problems),
             ("sysctls", &self.sysctls),
+            ("kube-proxy is or was on this node, see `weir doctor`", &self.neighbours),
         ] {
             write_list(f, head, lines)?;
         }
-        Ok(())
+        let ignored = self.ignored.iter().map(|(kind, objects)| format!("{kind}: {objects}"));
+        let head = "objects of kinds that weir has no use for, passed over";
+        write_list(f, head, &ignored.collect::<Vec<_>>())
     }
 }
 
@@ -444,11 +489,13 @@ pub(super) fn stats_for_tests() -> PolicyStats {
         file: "/policies/balance.wasm".into(),
         running: None,
         load_error: None,
-        suspended: Some(std::time::Duration::from_millis(41_500)),
+        suspended: Some(Duration::from_millis(41_500)),
+        suspended_for: BTreeMap::from([("shop".into(), Duration::from_millis(7_001))]),
         remembered: 1,
         tally: Tally {
             decisions: 4,
             stand_ins: 3,
+            ran: Duration::from_millis(250),
             dropped_lines: 7,
             failures: BTreeMap::from([(FailureKind::Fuel, 2), (FailureKind::TooBig, 1)]),
             counters: BTreeMap::from([("asked".to_owned(), 4)]),
@@ -471,6 +518,18 @@ mod tests {
         assert!(text.contains("suspended for another 42 s: it cost too much"), "{text}");
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(json["policies"][0]["failuresByKind"]["too-big"], 1);
+        assert_eq!(json["policies"][0]["suspendedSecondsByNamespace"]["shop"], 8);
+    }
+
+    #[test]
+    fn a_policy_that_is_suspended_for_some_namespaces_is_shown_with_them() {
+        let suspended_seconds_by_namespace =
+            [("shop", 42), ("test", 7)].map(|(name, rest)| (name.to_owned(), rest)).into();
+        let policy = Policy { suspended_seconds_by_namespace, ..Policy::default() };
+        let text = Status { policies: vec![policy], deferred: 7, ..Status::default() }.to_string();
+        let want = "suspended for the namespace shop (another 42 s), and 1 more: it cost";
+        assert!(text.contains(want), "{text}");
+        assert!(text.contains(": 7 service ports wait to be asked about"), "{text}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Told {
         for it in &report.mended {
             self.problem(step, format_args!("mended: {it}"));
         }
-        for kind in &report.ignored {
+        for kind in report.ignored.iter().flat_map(|it| it.keys()) {
             self.problem(step, format_args!("no use for {kind}"));
         }
     }

@@ -56,6 +56,28 @@ fn the_time_of_a_change_counts_once_after_the_turn_that_carries_it_whole() {
 }
 
 #[test]
+fn the_last_sync_is_the_last_that_succeeded() {
+    let mut it = running(two_services());
+    let last = |it: &Subject| {
+        it.metric("kubeproxy_sync_proxy_rules_last_timestamp_seconds").parse::<f64>().unwrap()
+    };
+    assert!(last(&it) > 0.0, "the first turn");
+    it.drive.shared.metrics.proxy.sync_last.set(1.0);
+    it.node().kernel.refuse.push((
+        Operation::AddLocal("10.96.0.3".parse().unwrap()),
+        Refusal::new(RefusalKind::Other, "Invalid argument"),
+    ));
+    it.tell(Event::Changes(vec![service("late", "10.96.0.3")]));
+    it.wake();
+    assert_eq!(it.drive.last.as_ref().unwrap().refused, 1);
+    assert!((last(&it) - 1.0).abs() < f64::EPSILON, "a part of it was refused");
+    it.node().kernel.refuse.clear();
+    it.drive.all.retry_now();
+    it.wake();
+    assert!(last(&it) > 1.0);
+}
+
+#[test]
 fn changes_are_counted_as_they_come_and_wait_until_a_turn() {
     let name = "kubeproxy_sync_proxy_rules";
     let mut it = running(two_services());

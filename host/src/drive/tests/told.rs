@@ -4,6 +4,7 @@ use weir_policy_host::{Failure, FailureKind};
 
 use super::*;
 use crate::report::checks::Socket;
+use crate::watch::{Problem, Report};
 
 impl Subject {
     /// But for the dataplane, which is set aside in every test here.
@@ -97,4 +98,47 @@ fn two_health_check_services_on_one_port_are_told() {
     it.wake();
     let want = "shop/web PortConflict LeaveOut: health-check port 30500 belongs to Service shop/api, which is older; not served here";
     assert!(it.told().iter().any(|it| it == want));
+}
+
+#[test]
+fn an_object_that_is_broken_and_mended_all_day_has_few_lines_and_all_of_the_status() {
+    let mut it = running(Vec::new());
+    let problem = |namespace: &str| Problem {
+        object: Some(format!("Service {namespace}/web")),
+        message: "no port".to_owned(),
+        ..Problem::default()
+    };
+    let broken = |of: &str| Report { appeared: vec![problem(of)], ..Report::default() };
+    for _ in 0..1000 {
+        it.tell(Event::Report(broken("bad")));
+        it.tell(Event::Report(Report { mended: vec![problem("bad")], ..Report::default() }));
+    }
+    it.tell(Event::Report(broken("bad")));
+    let untold = it.drive.lines.refused();
+    assert!((1900..=2001 - 32).contains(&untold), "{untold} of 2,001");
+    it.tell(Event::Report(broken("good")));
+    assert_eq!(it.drive.lines.refused(), 0, "it takes no line from others");
+    let want = ["Service bad/web: no port", "Service good/web: no port"];
+    assert_eq!(it.drive.status().problems, want);
+    it.tell(Event::Report(broken("bad")));
+    it.drive.next_chores = Instant::now();
+    it.wake();
+    assert_eq!(it.drive.shared.metrics.services.untold.get(), 1);
+}
+
+#[test]
+fn objects_of_no_use_are_counted_by_kind_for_as_long_as_they_are_there() {
+    let mut it = running(Vec::new());
+    let mut ignored = |objects: &[(&str, usize)]| {
+        let ignored = objects.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
+        it.tell(Event::Report(Report { ignored: Some(ignored), ..Report::default() }));
+        (it.drive.status().to_string(), it.drive.shared.metrics.services.ignored.get())
+    };
+    let (text, all) = ignored(&[("apps/v1 Deployment", 3), ("v2 Service", 1)]);
+    let want = "has no use for, passed over:\n  apps/v1 Deployment: 3\n  v2 Service: 1\n";
+    assert!(text.contains(want) && all == 4, "{all}: {text}");
+    let (text, all) = ignored(&[("v2 Service", 2)]);
+    assert!(text.contains("passed over:\n  v2 Service: 2\n") && all == 2, "{all}: {text}");
+    let (text, all) = ignored(&[]);
+    assert!(!text.contains("passed over") && all == 0, "{all}: {text}");
 }

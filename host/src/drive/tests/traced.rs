@@ -1,23 +1,9 @@
 //! The walk as a collector gets it: from the loop's own spans, over HTTP.
 
-use tracing_subscriber::layer::SubscriberExt as _;
 use weir_collector::{Collector, Span};
-use weir_otel::{Settings, Traces};
 
 use super::*;
-
-fn settings(endpoint: &str) -> Settings {
-    let get = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| endpoint.to_owned());
-    Settings::read(&get).unwrap().unwrap()
-}
-
-fn traced<T>(endpoint: &str, work: impl FnOnce() -> T) -> T {
-    let traces = Traces::start(&settings(endpoint), &[]).unwrap();
-    let subscriber = tracing_subscriber::registry().with(traces.layer());
-    let done = tracing::subscriber::with_default(subscriber, work);
-    traces.finish();
-    done
-}
+use crate::traces::traced;
 
 /// Each trace as lines, in the order in which they began: the span's name, and those of its attributes
 /// that aren't times.

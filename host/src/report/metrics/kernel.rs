@@ -42,6 +42,8 @@ pub struct KernelMetrics {
     pub flowtable_devices: Gauge,
     /// Sysctls that aren't as they must be.
     pub sysctls_wrong: Gauge,
+    /// Signs of a kube-proxy on this node.
+    pub kube_proxy_signs: Gauge,
     /// Sockets of health-check ports that listen.
     pub check_sockets: Gauge,
     /// Those that should and can't.
@@ -70,6 +72,8 @@ impl KernelMetrics {
         book.put("weir_flowtable_devices", "Devices of the flowtable", &all.flowtable_devices);
         let help = "Sysctls that are not as they must be";
         book.put("weir_sysctls_wrong", help, &all.sysctls_wrong);
+        let help = "Signs that kube-proxy is or was on this node";
+        book.put("weir_kube_proxy_signs", help, &all.kube_proxy_signs);
         let help = "Sockets of services' health-check ports that listen";
         book.put("weir_health_check_sockets", help, &all.check_sockets);
         let help = "Sockets of services' health-check ports that can't be opened";

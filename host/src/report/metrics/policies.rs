@@ -1,14 +1,15 @@
 //! The chain of policies: what each was asked, what it cost, and how it failed.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use weir_policy_host::{FailureKind, PolicyStats};
+use weir_policy_host::PolicyStats;
 
 use super::book::{Book, Named};
+use super::number;
 
 /// A policy.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -58,7 +59,11 @@ pub struct PolicyMetrics {
     stand_ins: Family<PolicyLabels, Counter>,
     dropped_lines: Family<PolicyLabels, Counter>,
     counts: Family<CountLabels, Counter>,
+    ran: Family<PolicyLabels, Counter<f64, AtomicU64>>,
     suspended: Family<PolicyLabels, Gauge>,
+    suspended_namespaces: Family<PolicyLabels, Gauge>,
+    /// Service ports that policies had no time for in the last turn.
+    pub deferred: Gauge,
     loaded: Family<PolicyLabels, Gauge>,
 }
 
@@ -72,6 +77,8 @@ impl PolicyMetrics {
         let help = "Fuel used, about one unit an instruction";
         book.put("weir_policy_fuel_total", help, &all.fuel);
         book.put("weir_policy_failures_total", "Failures by kind", &all.failures);
+        let help = "Time that evaluations took";
+        book.put("weir_policy_running_seconds_total", help, &all.ran);
         let help = "Times that a last good answer stood in for a failed policy";
         book.put("weir_policy_stand_ins_total", help, &all.stand_ins);
         let help = "Log lines over the limit, which are lost";
@@ -79,6 +86,10 @@ impl PolicyMetrics {
         book.put("weir_policy_count_total", "Counters of the policies' own", &all.counts);
         let help = "1 while the policy is left alone because it cost too much too often";
         book.put("weir_policy_suspended", help, &all.suspended);
+        let help = "Namespaces for which alone the policy is left alone, as it cost too much there too often";
+        book.put("weir_policy_suspended_namespaces", help, &all.suspended_namespaces);
+        let help = "Service ports that keep what is known until policies, which took too long in one turn, are asked";
+        book.put("weir_policy_deferred_ports", help, &all.deferred);
         book.put("weir_policy_loaded", "1 if the policy's file as it is now runs", &all.loaded);
         all
     }
@@ -99,7 +110,10 @@ impl PolicyMetrics {
             &self.dropped_lines,
         ];
         of_policies.into_iter().for_each(Family::clear);
-        [&self.suspended, &self.loaded].into_iter().for_each(Family::clear);
+        self.ran.clear();
+        [&self.suspended, &self.suspended_namespaces, &self.loaded]
+            .into_iter()
+            .for_each(Family::clear);
         self.failures.clear();
         self.counts.clear();
     }
@@ -110,9 +124,7 @@ impl PolicyMetrics {
         let labels = PolicyLabels { policy: policy.clone() };
         let tally = &it.tally;
         let answers = tally.decisions + tally.refusals;
-        // Of these two kinds is a policy that wasn't asked.
-        let not_asked = [FailureKind::Suspended, FailureKind::NotLoaded];
-        let failures = tally.failures.iter().filter(|(kind, _)| !not_asked.contains(kind));
+        let failures = tally.failures.iter().filter(|(kind, _)| kind.is_of_an_evaluation());
         let calls = answers + failures.map(|(_, count)| count).sum::<u64>();
         set(&self.calls.get_or_create(&labels), calls);
         set(&self.decisions.get_or_create(&labels), answers);
@@ -121,6 +133,10 @@ impl PolicyMetrics {
         set(&self.stand_ins.get_or_create(&labels), tally.stand_ins);
         set(&self.dropped_lines.get_or_create(&labels), tally.dropped_lines);
         self.suspended.get_or_create(&labels).set(i64::from(it.suspended.is_some()));
+        let namespaces = number(it.suspended_for.len());
+        self.suspended_namespaces.get_or_create(&labels).set(namespaces);
+        let ran = tally.ran.as_secs_f64().to_bits();
+        self.ran.get_or_create(&labels).inner().store(ran, Ordering::Relaxed);
         let runs = it.running.is_some() && it.load_error.is_none();
         self.loaded.get_or_create(&labels).set(i64::from(runs));
         for (name, count) in &tally.counters {

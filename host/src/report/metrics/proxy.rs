@@ -48,7 +48,7 @@ pub struct ProxyMetrics {
     pub full_duration: Histogram,
     /// How long one took that didn't.
     pub partial_duration: Histogram,
-    /// When the last sync ended, seconds since 1970.
+    /// When the last sync ended in which nothing was refused, seconds since 1970.
     pub sync_last: Gauge<f64, AtomicU64>,
     /// When work last came, seconds since 1970.
     pub queued_last: Gauge<f64, AtomicU64>,
@@ -123,7 +123,7 @@ impl ProxyMetrics {
             help,
             &self.partial_duration,
         );
-        let help = "When the last sync ended, in seconds since 1970";
+        let help = "When the last sync ended in which nothing was refused, in seconds since 1970";
         book.put("kubeproxy_sync_proxy_rules_last_timestamp_seconds", help, &self.sync_last);
         let help = "When work was last queued, in seconds since 1970";
         let name = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds";

@@ -113,14 +113,26 @@ fn decisions<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) 
         services.set_aside.get_or_create(&FieldLabels { field }).set(count);
     }
     services.thresholds.clear();
-    for (at, (offload, count)) in thresholds.into_iter().enumerate() {
-        let after_packets = match offload {
-            Offload::Never => "never".to_owned(),
-            Offload::After(_) if at > THRESHOLDS => "other".to_owned(),
-            Offload::After(packets) => packets.to_string(),
-        };
+    for (after_packets, count) in labelled(thresholds) {
         services.thresholds.get_or_create(&ThresholdLabels { after_packets }).inc_by(count);
     }
+}
+
+/// The same by label: the least thresholds have their own.
+fn labelled(thresholds: BTreeMap<Offload, i64>) -> BTreeMap<String, i64> {
+    let (mut labels, mut own) = (BTreeMap::new(), 0);
+    for (offload, count) in thresholds {
+        let label = match offload {
+            Offload::Never => "never".to_owned(),
+            Offload::After(_) if own == THRESHOLDS => "other".to_owned(),
+            Offload::After(packets) => {
+                own += 1;
+                packets.to_string()
+            }
+        };
+        *labels.entry(label).or_default() += count;
+    }
+    labels
 }
 
 fn flows<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) {
@@ -165,6 +177,24 @@ fn none_here<K: Kernel, P: Policies>(metrics: &Metrics, all: &Reconciler<K, P>) 
                     gauge(of, policy).inc();
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn so_many_thresholds_have_a_label_whether_or_not_never_is_one() {
+        let after = |n| (Offload::After(NonZeroU32::new(n).unwrap()), 1);
+        for never in [None, Some((Offload::Never, 1))] {
+            let labels = labelled((1..=40).map(after).chain(never).collect());
+            let has = |label: &str| labels.get(label).copied();
+            assert_eq!((has("32"), has("33"), has("other")), (Some(1), None, Some(8)));
+            assert_eq!(has("never"), never.map(|_| 1));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicI64;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -59,6 +60,10 @@ pub struct ServiceMetrics {
     pub source_synced: Gauge,
     /// Problems of the source's objects.
     pub problems: Gauge,
+    /// Lines about objects that the log has not.
+    pub untold: Counter,
+    /// Objects in manifests that weir has no use for.
+    pub ignored: Gauge,
     /// Service ports by dataplane.
     pub ports: Family<DataplaneLabels, Gauge<i64, AtomicI64>>,
     /// Addresses and ports that two Services want.
@@ -77,6 +82,11 @@ impl ServiceMetrics {
         book.put("weir_source_synced", help, &all.source_synced);
         let help = "What is wrong with the source's objects";
         book.put("weir_object_problems", help, &all.problems);
+        let help = "What was wrong with objects, or couldn't be had, and came and went too fast for a line of the log each";
+        book.put("weir_object_log_lines_left_out_total", help, &all.untold);
+        let help =
+            "Objects in manifests of kinds and versions that weir has no use for and passes over";
+        book.put("weir_manifests_ignored_objects", help, &all.ignored);
         book.put("weir_service_ports", "Service ports by dataplane", &all.ports);
         let help = "Addresses and ports that two Services want";
         book.put("weir_service_conflicts", help, &all.conflicts);

@@ -6,7 +6,7 @@ use super::proxy::LocalLabels;
 use super::services::{DataplaneLabel, DataplaneLabels, FieldLabels, ThresholdLabels};
 use super::traffic::ServicePortLabels;
 use super::*;
-use crate::watch::api::{KindLabels, RequestLabels};
+use crate::watch::api::{KindLabels, LatencyLabels, RequestLabels};
 
 /// Metrics of which every one has a sample.
 fn sampled() -> Metrics {
@@ -41,6 +41,8 @@ fn sampled() -> Metrics {
 
 fn sample_api(api: &Counts) {
     let [code, host, method] = ["200", "10.0.0.1:6443", "GET"].map(str::to_owned);
+    let labels = LatencyLabels { verb: method.clone(), host: host.clone() };
+    api.latencies.get_or_create(&labels).observe(0.01);
     api.requests.get_or_create(&RequestLabels { code, host, method }).inc();
     for family in [&api.lists, &api.failures, &api.unknown_fields] {
         family.get_or_create(&KindLabels { kind: "Service" }).inc();
@@ -144,6 +146,8 @@ fn what_a_policy_counts_is_told_with_its_name() {
         "weir_policy_dropped_lines_total{policy=\"balance\"} 7",
         "weir_policy_failures_total{policy=\"balance\",kind=\"fuel\"} 2",
         "weir_policy_suspended{policy=\"balance\"} 0",
+        "weir_policy_suspended_namespaces{policy=\"balance\"} 1",
+        "weir_policy_running_seconds_total{policy=\"balance\"} 0.25",
     ] {
         assert!(text.contains(want), "{want}: {text}");
     }

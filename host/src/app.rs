@@ -25,7 +25,7 @@ use crate::kernel::{How, LinuxKernel, doctor, processors};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::events::Tell;
-use crate::{admin, http};
+use crate::{admin, http, resident};
 
 use ends::{Signals, Watched, stopped_or_ended};
 use news::{forward, watch_kernel};
@@ -38,6 +38,9 @@ pub use source::{Source, source};
 /// Something without which no service can be carried: another weir, no kernel support, no source;
 /// or the loop ended without being told to.
 pub fn run(config: &Config, file: ConfigFile) -> Result<()> {
+    if let Err(error) = resident::small_pages() {
+        tracing::debug!(%error, "huge pages may make the daemon larger");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // First of all: a signal that nobody listens for would kill the daemon half-way.
@@ -104,7 +107,7 @@ fn prepare(
         tracing::warn!(%missing, "nftables of this kernel lacks something");
     }
     let abilities = doctor::abilities(kernel.has_ipvs(), &found);
-    neighbours::watch(commands);
+    neighbours::watch(commands, config.service_proxy_name.is_none());
     let model = Model::new(config.resolved_node_name()?.to_string());
     let defaults = base::defaults(config, processors::online());
     let node = sight::node(&model, &abilities, defaults.cpus);

@@ -1,8 +1,9 @@
-//! Gives back the pages of the program that seldom run.
+//! What of the daemon is in memory beyond what it allocates.
 //!
 //! Half of the program's code is the compiler of policies, which runs once for each policy file, and what
 //! a start needs isn't needed again. The pages would stay resident for as long as the node has memory to
-//! spare, and count as the daemon's.
+//! spare, and count as the daemon's. Huge pages, which many distributions use wherever they can, round each
+//! part of the heap up to 2 MiB.
 //!
 //! Not pure: reads /proc/self/maps and advises the kernel.
 
@@ -10,6 +11,14 @@ use std::io;
 use std::ops::Range;
 
 use rustix::mm::{Advice, madvise};
+
+/// From now on no page of this process is a huge one (`PR_SET_THP_DISABLE` of prctl(2)): those that are stay.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn small_pages() -> io::Result<()> {
+    Ok(rustix::thread::disable_transparent_huge_pages(true)?)
+}
 
 /// Takes every page of the program's own file out of this process's memory; those that are used again
 /// come back from the file, one by one (`MADV_PAGEOUT` of madvise(2)).

@@ -27,7 +27,7 @@ use weir::args::{Cli, Command};
 use weir::config::{self, Config, Overrides, parse};
 use weir::watch::rights::RIGHTS;
 
-use chart::{patched, render, without_checksum};
+use chart::{patched, refused, render, without_checksum};
 use kustomize::{build, id};
 
 const OVERLAYS: [&str; 3] = ["base", "overlays/replace-kube-proxy", "overlays/beside-kube-proxy"];
@@ -450,6 +450,27 @@ fn values_schema() -> Value {
             },
         },
     })
+}
+
+#[test]
+fn values_that_mean_nothing_are_refused_before_anything_is_installed() {
+    let chart = deploy("chart");
+    let text = std::fs::read_to_string(chart.join("values.yaml")).unwrap();
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(refused(&chart, &values), [""; 0]);
+    for (wrong, named) in [
+        (json!({"imagee": {}}), "imagee"),
+        (json!({"image": {"pullPolicy": "Sometimes"}}), "/image/pullPolicy"),
+        (json!({"config": {"ipvs": {"schedular": "rr"}}}), "schedular"),
+        (json!({"config": {"dataplane": "iptables"}}), "/config/dataplane"),
+        (json!({"config": {"apiServers": "https://10.0.0.1:6443"}}), "/config/apiServers"),
+        (json!({"tolerations": {}}), "/tolerations"),
+    ] {
+        let mut values = values.clone();
+        kustomize::merge(&mut values, &wrong);
+        let said = refused(&chart, &values);
+        assert!(said.len() == 1 && said[0].contains(named), "{wrong}: {said:?}");
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@
 # of TEXT : what the last look said of things that begin so, with what to run.
 of() { awk -v it="$1" '/^[a-zA-Z]/ {said = index(substr($0, 9), it) == 1} said' /tmp/doctor; }
 
-# looks : doctor looks; it succeeds, since nothing that weir needs is missing.
-looks() { weir doctor >/tmp/doctor; }
+# looks [OPTION...] : doctor looks; it succeeds, since nothing that weir needs is missing.
+looks() { weir doctor "$@" >/tmp/doctor; }
 
 # told TEXT WHAT FOUND RUN : the last look warns of WHAT, says FOUND and names the command RUN.
 told() {
@@ -104,6 +104,14 @@ silent "the kubelet's own chains aren't kube-proxy's" "chains of kube-proxy in t
 told "virtual services of others" "virtual services of others" "2: " '`ipvsadm -D -t 10.96.0.1:443`'
 told "those of IPv6" "virtual services of others" "[fd00:96::10]:53" '`ipvsadm -D -u [fd00:96::10]:53`'
 check "the same in JSON" bash -c 'weir doctor --output json | jq -e ".findings[] | select(.what == \"device kube-ipvs0\" and .verdict == \"warning\")"'
+# Beside kube-proxy that is as it should be, unless it takes away what isn't its own.
+printf 'apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\nserviceProxyName: weir\n' >/tmp/beside.yaml
+looks --config /tmp/beside.yaml
+told "beside it: the device of IPVS mode" "device kube-ipvs0" "there" '`dataplane: nftables`'
+told "beside it: the table of nftables mode" "table ip kube-proxy" "there" '`dataplane: nftables`'
+told "beside it: that of IPv6" "table ip6 kube-proxy" "there" '`dataplane: nftables`'
+silent "beside it: chains are no trouble" "chains of kube-proxy"
+silent "beside it: nor are virtual services" "virtual services of others"
 if ipset create KUBE-CLUSTER-IP hash:ip,port && ipset create other hash:ip; then
   unchanged "a look at ipsets succeeds"
   told "ipsets" "ipsets of kube-proxy" "1: KUBE-CLUSTER-IP" 'ipset destroy'
@@ -141,6 +149,8 @@ proxy=$started
 check "something listens" within 10 bash -c '[ -n "$(ss -Hltn "sport = :10249")" ]'
 looks
 told "a running kube-proxy" "kube-proxy at port 10249" "runs, in mode nftables" '`kube-proxy --cleanup`'
+looks --config /tmp/beside.yaml
+check "beside weir it may run" grep -q '^ok *kube-proxy: no sign of one that weir' /tmp/doctor
 stop "$proxy" KILL
 rm -rf "$manifests" && mkdir "$manifests"
 service web 10.96.0.10 80 8080 10.1.0.11

@@ -2,12 +2,10 @@
 //!
 //! The plan is minimal: `diff(x, x)` is empty. It is in a safe order, which is [`Plan`]'s own.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::plan::{Operation, Plan};
-use crate::state::{KernelState, Nat, Virtual, VirtualKey, Weight};
+use crate::state::{Destinations, KernelState, Nat, Virtual, VirtualKey};
 
 /// The steps from `known` to `desired`.
 #[must_use]
@@ -110,7 +108,7 @@ fn diff_virtual(
     want: &Virtual,
     steps: &mut Vec<Operation>,
 ) {
-    let none = BTreeMap::new();
+    let none = Destinations::new();
     let destinations = match have {
         None => {
             steps.push(Operation::AddVirtual(key, want.balance.clone()));
@@ -128,8 +126,8 @@ fn diff_virtual(
 
 fn diff_destinations(
     key: VirtualKey,
-    have: &BTreeMap<SocketAddr, Weight>,
-    want: &BTreeMap<SocketAddr, Weight>,
+    have: &Destinations,
+    want: &Destinations,
     steps: &mut Vec<Operation>,
 ) {
     for (to, weight) in want {

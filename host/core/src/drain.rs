@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Scheduler;
 use crate::kernel::Server;
 use crate::leaving::Leaving;
-use crate::state::{Element, KernelState, Key, Virtual, VirtualKey, Weight};
+use crate::state::{Destinations, Element, KernelState, Key, Virtual, VirtualKey, Weight};
 
 /// The lowest address that a server can have: the start of a range.
 pub(crate) const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -141,7 +141,7 @@ impl Drains {
             balance: have.balance.clone(),
             destinations: held.map(|(to, weight)| (*to, *weight)).collect(),
         };
-        let none = BTreeMap::new();
+        let none = Destinations::new();
         let mut want = Arc::new(Virtual { balance: have.balance.clone(), destinations: none });
         for to in have.destinations.keys() {
             if serves(to) {

@@ -1,6 +1,5 @@
 //! Short ways for tests to write down objects, states and keys. Pure.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use crate::model::{
 };
 use crate::net::{Family, ObjectName, Port, Protocol};
 use crate::state::{
-    Balance, Base, Class, Element, KernelState, Leg, Memory, Nat, OffloadClass, Pick, Scope,
-    Virtual, VirtualKey, Weight,
+    Balance, Base, Class, Destinations, Element, KernelState, Leg, Memory, Nat, OffloadClass, Pick,
+    Scope, Virtual, VirtualKey, Weight,
 };
 
 /// The node that tests run on; its zone is `z1` where it has one.
@@ -187,9 +186,9 @@ fn any_balance() -> impl Strategy<Value = Balance> {
     })
 }
 
-fn any_destinations() -> impl Strategy<Value = BTreeMap<SocketAddr, Weight>> {
+fn any_destinations() -> impl Strategy<Value = Destinations> {
     let to = (1..6u8).prop_map(|n| SocketAddr::from(([10, 0, 0, n], 8080)));
-    btree_map(to, (0..4u32).prop_map(Weight), 0..5)
+    btree_map(to, (0..4u32).prop_map(Weight), 0..5).prop_map(|it| it.into_iter().collect())
 }
 
 pub(crate) fn any_virtual() -> impl Strategy<Value = Virtual> {

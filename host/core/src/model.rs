@@ -446,6 +446,9 @@ impl Model {
             return Touched::default();
         }
         share_name(&mut service.name, &self.services);
+        // Its slices may have come before.
+        share_name(&mut service.name, &self.by_service);
+        self.texts.share(&mut service.name.namespace);
         let name = service.name.clone();
         let kept = Kept { revision: self.clock, object: service };
         self.services.insert(name.clone(), Box::new(kept));
@@ -461,6 +464,9 @@ impl Model {
         let mut touched = self.drop_slice(&slice.name);
         touched.merge(Touched::one(slice.service.clone()));
         share_name(&mut slice.service, &self.services);
+        share_name(&mut slice.service, &self.by_service);
+        self.texts.share(&mut slice.name.namespace);
+        self.texts.share(&mut slice.service.namespace);
         slice.texts_mut().for_each(|text| self.texts.share(text));
         let of_it = self.by_service.entry(slice.service.clone()).or_default();
         of_it.changed = self.clock;

@@ -14,7 +14,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use litemap::LiteMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::interfaces::{Digest, IfName};
@@ -97,8 +98,12 @@ pub struct Virtual {
     /// How it balances.
     pub balance: Balance,
     /// Its destinations with their weights.
-    pub destinations: BTreeMap<SocketAddr, Weight>,
+    #[serde(serialize_with = "as_map")]
+    pub destinations: Destinations,
 }
+
+/// Destinations of a virtual service with their weights: few for most, and kept for as long as the service is.
+pub type Destinations = LiteMap<SocketAddr, Weight>;
 
 /// An element of one of the sets of weir's nftables table. The family decides between the set's
 /// IPv4 and IPv6 twin.
@@ -303,6 +308,11 @@ impl KernelState {
         pack_set(&mut self.locals);
         pack_set(&mut self.elements);
     }
+}
+
+/// Also when it is empty, which the map itself writes as a list.
+fn as_map<S: Serializer>(destinations: &Destinations, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(destinations.iter())
 }
 
 /// A map with a structured key, as a list of pairs: JSON has only text for keys.

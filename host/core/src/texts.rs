@@ -1,4 +1,4 @@
-//! Texts of which a cluster has few and its objects many copies: names of nodes and of zones. Pure.
+//! Texts of which a cluster has few and its objects many copies: names of nodes, zones and namespaces. Pure.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

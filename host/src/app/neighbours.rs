@@ -15,15 +15,15 @@ const EVERY: Duration = Duration::from_secs(30);
 type Signs = BTreeMap<String, String>;
 
 /// Looks at once, so that what a start tells is in order, then from time to time for as long as the
-/// loop listens.
-pub(super) fn watch(commands: Sender<Command>) {
-    let signs = look(&Signs::new(), kube_proxy());
+/// loop listens. `is_alone`: weir is the node's only proxy.
+pub(super) fn watch(commands: Sender<Command>, is_alone: bool) {
+    let signs = look(&Signs::new(), kube_proxy(is_alone));
     tell(&commands, &signs);
     let spawned = thread::Builder::new().name("neighbours".to_owned()).spawn(move || {
         let mut signs = signs;
         loop {
             thread::sleep(EVERY);
-            let now = look(&signs, kube_proxy());
+            let now = look(&signs, kube_proxy(is_alone));
             if now != signs && !tell(&commands, &now) {
                 return;
             }

@@ -1,6 +1,7 @@
 //! Signs of kube-proxy on this node: its process, and what it leaves in the kernel. Looks; changes nothing.
 //!
-//! It answers for the same addresses, and in nftables mode flushes all of IPVS at each start.
+//! It answers for the same addresses, and in nftables mode flushes all of IPVS at each start. Where weir serves
+//! only its own Services beside it, it is a sign of nothing; but in IPVS mode it takes away what others have there.
 
 mod mode;
 mod names;
@@ -31,45 +32,70 @@ const RUNS: &str =
 /// What removes all that it left, whatever the mode. It flushes IPVS whoever made what is in there.
 const CLEANUP: &str = "stop it, then run `kube-proxy --cleanup` of the version that ran here, while \
      weir doesn't run: it flushes all of IPVS";
+/// What keeps weir's Services whole beside it.
+const BESIDE: &str =
+    "run it in iptables mode, or keep weir's services off IPVS (`dataplane: nftables`)";
 
-/// Looks for every sign. Another network or process namespace has its own: a pod needs `hostNetwork`
-/// to see the node's, and `hostPID` to see the process.
+/// Looks for every sign that matters where weir is the node's only proxy (`is_alone`), or serves its own Services
+/// beside kube-proxy. Another network or process namespace has its own: a pod needs `hostNetwork` to see the
+/// node's, and `hostPID` to see the process.
 #[must_use]
-pub fn kube_proxy() -> Vec<Sign> {
-    let sign = |what: String, there, advice| Sign { what, there, advice };
-    let there = |is: Result<bool, String>| is.map(|is| is.then(|| "there".to_owned()));
+pub fn kube_proxy(is_alone: bool) -> Vec<Sign> {
+    if is_alone { instead_of_it() } else { beside_it() }
+}
+
+fn beside_it() -> Vec<Sign> {
+    let mut nft = Socket::open().map_err(|error| chain(&error));
+    let tables = [Family::Ip, Family::Ip6].map(|family| {
+        table(&mut nft, family, format!("in nftables mode it flushes IPVS at each start: {BESIDE}"))
+    });
+    let advice = format!(
+        "in IPVS mode it takes away, at each sync, what isn't its own there: {BESIDE}. If it ran in that mode \
+         only once: `ip link delete kube-ipvs0`"
+    );
+    tables.into_iter().chain([device(advice)]).collect()
+}
+
+fn instead_of_it() -> Vec<Sign> {
+    let sign = |what: &str, there| Sign { what: what.to_owned(), there, advice: RUNS.to_owned() };
     let mut signs = vec![
-        sign("process kube-proxy".to_owned(), there(runs(Path::new("/proc"))), RUNS.to_owned()),
-        sign("kube-proxy at port 10249".to_owned(), mode::look(), RUNS.to_owned()),
-        sign(
-            "device kube-ipvs0".to_owned(),
-            there(has_link("kube-ipvs0")),
-            format!(
-                "kube-proxy in IPVS mode runs or ran here, and its addresses are local: {CLEANUP}. \
-                 The device alone: `ip link delete kube-ipvs0`"
-            ),
-        ),
+        sign("process kube-proxy", there(runs(Path::new("/proc")))),
+        sign("kube-proxy at port 10249", mode::look()),
+        device(format!(
+            "kube-proxy in IPVS mode runs or ran here, and its addresses are local: {CLEANUP}. \
+             The device alone: `ip link delete kube-ipvs0`"
+        )),
     ];
     let mut nft = Socket::open().map_err(|error| chain(&error));
     for family in [Family::Ip, Family::Ip6] {
-        signs.push(table(&mut nft, family));
+        let own = own_table(family);
+        let advice = format!(
+            "kube-proxy in nftables mode runs or ran here; each of its starts flushes IPVS: {CLEANUP}. \
+             The table alone: `nft delete table {own}`"
+        );
+        signs.push(table(&mut nft, family, advice));
         signs.extend(chains(ask(&mut nft, |nft| nft.chains(family)), family));
     }
     signs.push(ipsets(&mut nft, Path::new("/sys/module/ip_set")));
     signs
 }
 
-fn table(nft: &mut Result<Socket, String>, family: Family) -> Sign {
-    let own = Table { family, name: Name::literal("kube-proxy") };
-    let there = ask(nft, |nft| nft.has_table(&own));
-    Sign {
-        what: format!("table {own}"),
-        there: there.map(|is| is.then(|| "there".to_owned())),
-        advice: format!(
-            "kube-proxy in nftables mode runs or ran here; each of its starts flushes IPVS: {CLEANUP}. \
-             The table alone: `nft delete table {own}`"
-        ),
-    }
+fn there(is: Result<bool, String>) -> Result<Option<String>, String> {
+    is.map(|is| is.then(|| "there".to_owned()))
+}
+
+fn device(advice: String) -> Sign {
+    Sign { what: "device kube-ipvs0".to_owned(), there: there(has_link("kube-ipvs0")), advice }
+}
+
+fn own_table(family: Family) -> Table {
+    Table { family, name: Name::literal("kube-proxy") }
+}
+
+fn table(nft: &mut Result<Socket, String>, family: Family, advice: String) -> Sign {
+    let own = own_table(family);
+    let is = ask(nft, |nft| nft.has_table(&own));
+    Sign { what: format!("table {own}"), there: there(is), advice }
 }
 
 /// One sign for each table of iptables that has such chains, one for all tables where none has.

@@ -1,6 +1,5 @@
 //! Virtual services: the state's words to IPVS's and back. Pure.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
@@ -12,7 +11,7 @@ use weir_core::decision::{Scheduler, SchedulerFlags};
 use weir_core::kernel::{Ownership, Refusal, RefusalKind, Traffic};
 use weir_core::net::{Port, Protocol};
 use weir_core::plan::Operation;
-use weir_core::state::{Balance, Virtual, VirtualKey, Weight};
+use weir_core::state::{Balance, Destinations, Virtual, VirtualKey, Weight};
 
 /// IPVS's name of a virtual service.
 pub(super) fn service_key(key: VirtualKey) -> ServiceKey {
@@ -114,7 +113,7 @@ pub(super) fn balance(entry: &ServiceEntry) -> Balance {
 
 /// A service's destinations with their weights. One that forwards in another way than weir's reads as
 /// absent: the plan then adds it, which sets it right.
-pub(super) fn destinations(found: &TableService) -> BTreeMap<SocketAddr, Weight> {
+pub(super) fn destinations(found: &TableService) -> Destinations {
     let ours = found.destinations.iter().filter(|it| {
         // The kernel reads masquerade to an address of this host back as local.
         matches!(it.forward, TableForward::Masquerade | TableForward::Local)

@@ -304,7 +304,7 @@ fn a_virtual_service_of_somebody_else_is_left_alone() {
     };
     let balance =
         Balance { scheduler: Scheduler::Wrr, flags: SchedulerFlags::default(), persistence: None };
-    let destinations = BTreeMap::from([("10.9.9.9:80".parse().unwrap(), Weight(5))]);
+    let destinations = [("10.9.9.9:80".parse().unwrap(), Weight(5))].into_iter().collect();
     let theirs = Arc::new(Virtual { balance, destinations });
     let mut kernel = FakeKernel::default();
     kernel.state.virtuals.insert(key, theirs.clone());

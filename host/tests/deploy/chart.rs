@@ -16,6 +16,7 @@ pub(crate) fn render(chart: &Path, files: &[&str], more: &Value) -> Vec<Value> {
         coalesce(&mut values, &yaml(&chart.join(file)));
     }
     coalesce(&mut values, more);
+    assert_eq!(refused(chart, &values), [""; 0]);
     let about = yaml(&chart.join("Chart.yaml"));
     let context = json!({
         "Values": values,
@@ -30,6 +31,13 @@ pub(crate) fn render(chart: &Path, files: &[&str], more: &Value) -> Vec<Value> {
         objects.extend(read);
     }
     objects
+}
+
+/// What Helm would refuse of values, by the chart's schema.
+pub(crate) fn refused(chart: &Path, values: &Value) -> Vec<String> {
+    let schema = fs::read_to_string(chart.join("values.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    schema.iter_errors(values).map(|it| format!("{}: {it}", it.instance_path())).collect()
 }
 
 fn templates(chart: &Path) -> Vec<std::path::PathBuf> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use weir_core::decision::{Dataplane, Scheduler, SchedulerFlags};
 use weir_core::kernel::Server;
 use weir_core::net::{Port, Protocol};
-use weir_core::state::{Balance, Virtual, VirtualKey};
+use weir_core::state::{Balance, Destinations, Virtual, VirtualKey};
 
 use crate::chain::Answer;
 
@@ -100,7 +100,10 @@ impl Happening {
             persistence: None,
         };
         self.foreign.iter().map(move |text| {
-            (virtual_key(text), Virtual { balance: balance.clone(), destinations: BTreeMap::new() })
+            (
+                virtual_key(text),
+                Virtual { balance: balance.clone(), destinations: Destinations::new() },
+            )
         })
     }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::decision::{Scheduler, SchedulerFlags};
 use crate::plan::{Operation, Plan, Stage};
-use crate::state::{Balance, Base, Chain, KernelState, Virtual, VirtualKey};
+use crate::state::{Balance, Base, Chain, Destinations, KernelState, Virtual, VirtualKey};
 
 /// Does to a state what the kernel would do to itself, refusing as Linux refuses.
 pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
@@ -33,7 +33,7 @@ pub fn run(state: &mut KernelState, operation: &Operation) -> Outcome {
             if state.virtuals.contains_key(key) {
                 return added(false);
             }
-            let fresh = Virtual { balance: balance.clone(), destinations: BTreeMap::new() };
+            let fresh = Virtual { balance: balance.clone(), destinations: Destinations::new() };
             added(state.virtuals.insert(*key, Arc::new(fresh)).is_none())
         }
         Operation::SetVirtual(key, balance) => {
@@ -264,6 +264,6 @@ fn some_form() -> Virtual {
     let (scheduler, flags) = (Scheduler::Rr, SchedulerFlags::default());
     Virtual {
         balance: Balance { scheduler, flags, persistence: None },
-        destinations: BTreeMap::new(),
+        destinations: Destinations::new(),
     }
 }

@@ -20,7 +20,8 @@ use crate::kernel::virtuals::chain;
 use crate::kernel::{LinuxKernel, firewall, interfaces, reverse_path};
 
 pub(super) fn look(all: &mut Findings, config: &Config, has_ipvs: bool) {
-    kube_proxy(all);
+    let is_alone = config.service_proxy_name.is_none();
+    kube_proxy(all, is_alone);
     legacy(all, Path::new("/proc/net"));
     if has_ipvs {
         virtual_services(all, config);
@@ -34,10 +35,12 @@ fn unknown(all: &mut Findings, what: &str, doing: &str, error: &str) {
     all.push(what, Verdict::Warning, format!("{doing} ({error})"), advice);
 }
 
-fn kube_proxy(all: &mut Findings) {
-    let signs = neighbours::kube_proxy();
+fn kube_proxy(all: &mut Findings, is_alone: bool) {
+    let signs = neighbours::kube_proxy(is_alone);
     if signs.iter().all(|sign| sign.there == Ok(None)) {
-        return all.push("kube-proxy", Verdict::Ok, "no sign of it", "");
+        let found =
+            if is_alone { "no sign of it" } else { "no sign of one that weir can't run beside" };
+        return all.push("kube-proxy", Verdict::Ok, found, "");
     }
     for neighbours::Sign { what, there, advice } in signs {
         match there {
@@ -88,6 +91,9 @@ fn virtual_services(all: &mut Findings, config: &Config) {
         return all.push(what, Verdict::Ok, "none in IPVS", "");
     }
     let names: Vec<String> = foreign.iter().map(ToString::to_string).collect();
+    if config.service_proxy_name.is_some() {
+        return all.push(what, Verdict::Ok, few(&names), "");
+    }
     let removals: Vec<String> = foreign.iter().take(3).map(removal).collect();
     let advice = format!(
         "weir leaves them alone and can't serve the same addresses and ports by IPVS; remove those \

@@ -311,6 +311,9 @@ pub struct CleanupArgs {
     /// Leave virtual services and their addresses; remove the rest
     #[arg(long)]
     pub keep_ipvs: bool,
+    /// Stay until told to end, once nothing remains; for a DaemonSet, whose pods count as done while they run
+    #[arg(long)]
+    pub stay: bool,
 }
 
 /// `weir sync`.

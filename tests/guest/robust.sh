@@ -229,3 +229,11 @@ stop "$weir"
 check "a full clean-up succeeds" weir cleanup
 check "nothing of weir is left" nothing_of_weir
 check "others' are as they were at last" diff /tmp/theirs <(virtuals)
+background /tmp/stay weir cleanup --stay
+stays=$started
+check "one that is told to stays" within "$soon" grep -q '^stays until' /tmp/stay
+start_weir
+check "and is in nobody's way" weir status
+stop "$weir"
+check "until it is told to end" stop "$stays"
+weir cleanup >/dev/null

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
 use weir_core::kernel::{Kernel, Outcome};
 use weir_core::plan::{Operation, Plan};
 use weir_core::state::KernelState;
@@ -23,7 +24,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
     let config = flags_only(global)?;
     log::start(&config.log, None);
     let folder = run_dir(global);
-    let _lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
+    let lock = Lock::take(&folder).context("weir must not run while its work is removed")?;
     let mut kernel = LinuxKernel::open(How::Route)?;
     let mut remained = BTreeSet::new();
     let seen = kernel.observe()?.ours;
@@ -53,7 +54,28 @@ pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
         tell_differences(&mut kernel, &folder)?;
         tell_folders([&folder, &config.paths.cache_dir])?;
     }
-    Ok(if remained.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if !remained.is_empty() {
+        return Ok(ExitCode::FAILURE);
+    }
+    if args.stay {
+        drop(lock);
+        until_told_to_end()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn until_told_to_end() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut term, mut int) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        say("stays until SIGTERM or SIGINT\n")?;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        Ok(())
+    })
 }
 
 /// What weir set of the whole node's may be of use to others by now: it isn't set back.

@@ -8,4 +8,6 @@ esac
 if [ "$(dpkg --print-architecture 2>/dev/null)" = "$TARGETARCH" ]; then compiler=gcc; fi
 upper=$(echo "$target" | tr 'a-z-' 'A-Z_')
 export "CARGO_TARGET_${upper}_LINKER=$triplet-gcc" "CC_$(echo "$target" | tr - _)=$triplet-gcc"
+# Kernels for arm64 have pages of 4, 16 or 64 KiB; jemalloc built for the largest runs on all of them.
+if [ "$TARGETARCH" = arm64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi
 export PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_LIBDIR="/usr/lib/$triplet/pkgconfig:/usr/share/pkgconfig"

@@ -55,13 +55,49 @@ fn a_program_that_is_none_is_refused_with_words() {
 }
 
 #[test]
+fn the_bill_names_crates_of_all_lists_and_packages_once_each() {
+    let lists = r#"
+{"metadata": {"component": {"bom-ref": "weir"}}, "components": [{"bom-ref": "serde"}, {"bom-ref": "kube"}],
+ "dependencies": [{"ref": "weir", "dependsOn": ["kube"]}, {"ref": "serde"}]}
+{"metadata": {"component": {"bom-ref": "annotations"}}, "components": [{"bom-ref": "serde"}],
+ "dependencies": [{"ref": "annotations", "dependsOn": ["serde"]}, {"ref": "serde"}]}"#;
+    let bill = |packages: &[&str], lists: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("lists"), lists).unwrap();
+        let here = said(Command::new("dpkg").arg("--print-architecture")).unwrap();
+        let input = fs::File::open(dir.path().join("lists")).unwrap();
+        said(Command::new(image("bill")).arg(here.trim()).args(packages).stdin(input))
+    };
+    let list: serde_json::Value =
+        serde_json::from_str(&bill(&["libmnl0", "libc6"], lists).unwrap()).unwrap();
+    assert_eq!(list["metadata"]["component"]["bom-ref"], "weir");
+    let all = list["components"].as_array().unwrap();
+    let named: Vec<_> = all.iter().map(|it| it["bom-ref"].as_str().unwrap()).collect();
+    assert_eq!(named[..2], ["annotations", "kube"]);
+    assert!(named[2].starts_with("pkg:deb/debian/libc6@2."), "{named:?}");
+    assert!(named[3].starts_with("pkg:deb/debian/libmnl0@1."), "{named:?}");
+    assert_eq!(named[4..], ["serde"]);
+    let whole = serde_json::json!([
+        {"ref": "annotations", "dependsOn": ["serde"]},
+        {"ref": "serde", "dependsOn": []},
+        {"ref": "weir", "dependsOn": ["kube"]}
+    ]);
+    assert_eq!(list["dependencies"], whole);
+    assert!(bill(&["libmnl0", "no-such-package"], lists).unwrap_err().contains("no-such-package"));
+    assert!(bill(&["libmnl0"], "").unwrap_err().contains("no list"));
+}
+
+#[test]
 fn both_architectures_are_known_and_no_other() {
     let run = |arch: &str| {
-        let line = format!(". {} && echo $target $triplet", image("target.sh").display());
+        let line = format!(
+            ". {} && echo $target $triplet ${{JEMALLOC_SYS_WITH_LG_PAGE:-}}",
+            image("target.sh").display()
+        );
         said(Command::new("sh").arg("-euc").arg(line).env("TARGETARCH", arch))
     };
     assert_eq!(run("amd64").unwrap(), "x86_64-unknown-linux-gnu x86_64-linux-gnu\n");
-    assert_eq!(run("arm64").unwrap(), "aarch64-unknown-linux-gnu aarch64-linux-gnu\n");
+    assert_eq!(run("arm64").unwrap(), "aarch64-unknown-linux-gnu aarch64-linux-gnu 16\n");
     assert!(run("riscv64").unwrap_err().contains("no image for riscv64"));
 }
 

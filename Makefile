@@ -47,17 +47,17 @@ demo: setup build-only policies-only ## Watch weir balance real connections, in 
 	@$(vm) script tests/demo/run
 
 .PHONY: test
-test: setup ## Check format and lints, run every test, in guests too (6.12, and shortly 6.1 and 7)
+test: setup ## Check format and lints, run every test, in a browser and in guests too (6.12, and shortly 6.1 and 7)
 	@tests/setup/test
 	@$(MAKE) --no-print-directory lint-only build-only policies-only
 	$(cargo) test --workspace
 	$(cargo) test --workspace --test boot -- --include-ignored --test-threads 1
+	@tests/setup/browser
 	$(vm) test
 
 .PHONY: test-full
-test-full: test ## The tests on every kernel, the page in a browser, and what may rot unseen: fuzz targets
+test-full: test ## The tests on every kernel, and what may rot unseen: fuzz targets
 	$(vm) test --full
-	@tests/setup/browser
 	@tests/setup/fuzz build
 
 # WEIR=FILE is a weir that was built before: then nothing is built here.

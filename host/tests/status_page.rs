@@ -1,5 +1,5 @@
 //! The status page in a real browser: what it shows, by keyboard, in the light and in the dark, under its
-//! own policy. `make test-full` runs it; elsewhere it is left out for want of a browser.
+//! own policy. `make test` runs it, by tests/setup/browser; a plain `cargo test` may have no browser.
 
 #![allow(
     clippy::unwrap_used,
@@ -142,7 +142,7 @@ const FIRST: &str = "document.querySelector('#service-table tbody th').textConte
 const FOCUS: &str = "document.activeElement.id";
 
 #[test]
-#[ignore = "needs a browser, which make test-full installs"]
+#[ignore = "needs a browser, which tests/setup/browser installs"]
 fn the_page_is_read_filtered_and_sorted_by_keyboard() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let at = serve(&runtime, status());
@@ -190,7 +190,7 @@ fn sort_and_unfold(page: &mut Browser) {
 }
 
 #[test]
-#[ignore = "needs a browser, which make test-full installs"]
+#[ignore = "needs a browser, which tests/setup/browser installs"]
 fn a_filter_in_the_address_and_many_services_are_shown_in_part() {
     let many = (0..1000).map(|at| port(&format!("ns-{at:04}/web"), "80/tcp", "nftables", 1));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -207,7 +207,7 @@ fn a_filter_in_the_address_and_many_services_are_shown_in_part() {
 }
 
 #[test]
-#[ignore = "needs a browser, which make test-full installs"]
+#[ignore = "needs a browser, which tests/setup/browser installs"]
 fn it_is_readable_in_the_light_and_in_the_dark() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let at = serve(&runtime, status());

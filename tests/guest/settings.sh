@@ -18,6 +18,8 @@ spec='sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSecon
 kept() { ipvsadm -Lnc | awk -v of="$1" '$1 == of' | wc -l; }
 
 # Time-outs. The kernel's own for UDP is 5 minutes.
+# Whoever ran before here may have set it.
+modprobe ip_vs && sysctl -qw net.ipv4.vs.conntrack=0
 with "time-outs" 'ipvs: {tcpTimeout: 77s, tcpFinTimeout: 33s, udpTimeout: 3s}'
 check_equal "the kernel has them" "Timeout (tcp tcpfin udp): 77 33 3" "$(ipvsadm -Ln --timeout)"
 check_equal "a UDP flow is answered" 1 "$(split client 10.96.0.11:53 --protocol udp | grep -c '^pod[12]=1$')"

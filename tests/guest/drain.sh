@@ -129,7 +129,6 @@ hold_often() { # ADDRESS:PORT NAME
   within "$soon" test -e "/tmp/$2-held"
 }
 for n in 14 15 16; do hold_often "10.96.0.$n:80" "n$n"; done
-idle=$started
 hold_often 10.1.0.11:8080 direct
 service sip 10.96.0.22 5060/SCTP 5060 10.1.0.11
 check "nftables: SCTP is served" within "$soon" bash -c "$(declare -f sctp sctp_servers); sctp_servers 10.96.0.22 | grep -qx pod1=4"
@@ -156,14 +155,14 @@ stop "$weir" KILL
 start_weir --config /tmp/weir.yaml
 check_equal "nftables: after a crash it is known who left" 3 "$(status_of '.draining | length')"
 check_equal "and nothing is written" 0 "$(status_of .lastSync.operations)"
-# Connection tracking takes a reset for the end only where nothing before it waits for an acknowledgement
-# (`nf_conntrack_tcp_packet` in net/netfilter/nf_conntrack_proto_tcp.c).
-kill -STOP "$idle"
-sleep 1
+# Connection tracking doesn't take every reset for the end (`nf_conntrack_tcp_packet` in
+# net/netfilter/nf_conntrack_proto_tcp.c), on 6.12.117 none that ends an offloaded flow: such a connection is
+# then one without an answer, for five minutes.
+sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_unacknowledged=5
 ip netns exec client ss -K "dst 10.96.0.16" >/dev/null
-kill -CONT "$idle"
 check "nftables: idle: it is waited for no longer" within "$soon" output_of 'weir status --output json | jq -c .draining' \
   '["tcp 10.96.0.14:80 -> 10.1.0.11:8080 (nftables)","sctp 10.96.0.22:5060 -> 10.1.0.11:5060 (nftables)"]'
+sysctl -qw net.netfilter.nf_conntrack_tcp_timeout_unacknowledged=300
 stop "$weir"
 config 5s
 check_equal "plan tells whose connections end" "end connections tcp 10.96.0.14:80 to 10.1.0.11:8080

@@ -235,5 +235,6 @@ check "one that is told to stays" within "$soon" grep -q '^stays until' /tmp/sta
 start_weir
 check "and is in nobody's way" weir status
 stop "$weir"
-check "until it is told to end" stop "$stays"
+stop "$stays"
+check_equal "until it is told to end" 0 $?
 weir cleanup >/dev/null

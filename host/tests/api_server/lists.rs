@@ -11,10 +11,12 @@ use weir_apiserver::{Fault, Resource, Settings};
 
 use crate::cluster::{ACCOUNT, Cluster, Follower, service, slice};
 
-/// Servers that stream lists, and servers that don't know how.
-async fn clusters() -> [Cluster; 2] {
-    let paged = Settings { streamed_lists: false, ..Settings::default() };
-    [Cluster::new().await, Cluster::with(paged).await]
+/// Servers that stream lists, and servers that can't, each in its way.
+async fn clusters() -> [Cluster; 3] {
+    let paged = |streams_refused| {
+        Cluster::with(Settings { streamed_lists: false, streams_refused, ..Settings::default() })
+    };
+    [Cluster::new().await, paged(422).await, paged(500).await]
 }
 
 #[tokio::test]

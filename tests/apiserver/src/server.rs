@@ -34,6 +34,8 @@ pub struct Settings {
     pub tokens: BTreeSet<String>,
     /// Whether it sends lists as watches (`sendInitialEvents`).
     pub streamed_lists: bool,
+    /// The status that refuses them, where it doesn't: 422 where it knows none, 500 where its etcd doesn't.
+    pub streams_refused: u16,
     /// What it doesn't know.
     pub unserved: BTreeSet<Resource>,
     /// How often a quiet watch gets a bookmark.
@@ -48,6 +50,7 @@ impl Default for Settings {
             names: Vec::new(),
             tokens: BTreeSet::new(),
             streamed_lists: true,
+            streams_refused: 422,
             unserved: BTreeSet::new(),
             bookmarks: Duration::from_secs(1),
         }

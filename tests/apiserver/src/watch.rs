@@ -27,7 +27,7 @@ pub(crate) fn watch(cluster: &Arc<Cluster>, question: &Question) -> Answer {
     let whole = question.is_true("sendInitialEvents");
     if whole && !cluster.settings.streamed_lists {
         let message = "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
-        return refuse(422, message);
+        return refuse(cluster.settings.streams_refused, message);
     }
     let (lines, body) = mpsc::channel(64);
     let watcher = Watcher {

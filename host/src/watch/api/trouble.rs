@@ -15,7 +15,7 @@ pub(super) enum Meaning {
     Outdated,
     /// The server doesn't know this kind of object (404).
     Unserved,
-    /// The server can't send a list as a watch (422).
+    /// The server can't send a list as a watch (400, 422; 500 where its etcd can't).
     NotStreamed,
     /// The server refuses weir this kind of object (403).
     Forbidden,
@@ -95,7 +95,8 @@ fn of_status(status: &Status, refuser: &str) -> (Meaning, String) {
         403 => (Meaning::Forbidden, "; the ClusterRole in deploy/ has all that weir needs"),
         404 => (Meaning::Unserved, ""),
         410 => (Meaning::Outdated, ""),
-        400 | 422 => (Meaning::NotStreamed, ""),
+        // 500 is also what a server says of streams whose etcd knows no requests for progress.
+        400 | 422 | 500 => (Meaning::NotStreamed, ""),
         _ => (Meaning::Failing, ""),
     };
     (meaning, format!("{refuser}: {} {message}{advice}", status.code))
@@ -115,7 +116,8 @@ mod tests {
             (410, Meaning::Outdated, "410 no"),
             (422, Meaning::NotStreamed, "422 no"),
             (429, Meaning::Failing, "429 no"),
-            (500, Meaning::Failing, "500 no"),
+            (500, Meaning::NotStreamed, "500 no"),
+            (503, Meaning::Failing, "503 no"),
         ];
         for (code, want, words) in cases {
             let status = Status::failure("no", "because").with_code(code);

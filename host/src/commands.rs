@@ -19,6 +19,7 @@ use crate::args::{
 };
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::kernel::doctor::{self, Verdict};
+use crate::report::status::Status;
 use crate::traces::{self, Traces};
 use crate::{app, args, log};
 
@@ -143,10 +144,15 @@ fn ask(global: &GlobalArgs, request: &Request) -> Result<Answer> {
     }
 }
 
-fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<ExitCode> {
+fn ask_status(global: &GlobalArgs) -> Result<Box<Status>> {
     let Answer::Status(status) = ask(global, &Request::Status)? else {
         bail!("not the answer to status")
     };
+    Ok(status)
+}
+
+fn status(global: &GlobalArgs, args: &StatusArgs) -> Result<ExitCode> {
+    let status = ask_status(global)?;
     match args.output {
         Output::Text => say(status)?,
         Output::Json => json(&status)?,
@@ -177,6 +183,11 @@ fn explain(global: &GlobalArgs, args: &ExplainArgs) -> Result<ExitCode> {
         let Answer::Explain(found) = ask(global, &Request::Explain(name.clone()))? else {
             bail!("not the answer to explain");
         };
+        if found.is_none() && !ask_status(global)?.synced {
+            bail!(
+                "nothing is known of {name} yet: not every object was read; `weir status` says what keeps it"
+            );
+        }
         found.map(|it| *it)
     };
     let Some(explanation) = explanation else { bail!("there is no service {name}") };

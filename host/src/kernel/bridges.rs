@@ -1,7 +1,7 @@
-//! Whether pods that share a bridge can use services of IPVS. Looks; changes nothing.
+//! Whether pods that share a bridge can use services. Looks; changes nothing.
 //!
-//! A server's answer to a client on the same bridge is bridged, not routed: it passes IPVS, which must
-//! put the service's address back, only where bridged packets cross the node's hooks.
+//! A server's answer to a client on the same bridge is bridged, not routed: it passes IPVS or
+//! connection tracking, which must put the service's address back, only where bridged packets cross the node's hooks.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub(super) struct Past {
 }
 
 /// `None` where all is well: no bridge has ports, or bridged packets cross the node's hooks.
-pub(super) fn past_ipvs(links: &[Link], sys: &ProcSys) -> Option<Past> {
+pub(super) fn past_translation(links: &[Link], sys: &ProcSys) -> Option<Past> {
     let has_port = |bridge: &Link| links.iter().any(|link| link.master == Some(bridge.index));
     let bridges: Vec<&str> = links
         .iter()
@@ -50,7 +50,7 @@ pub(super) fn past_ipvs(links: &[Link], sys: &ProcSys) -> Option<Past> {
     let set: Vec<String> = bad.iter().map(|(name, _)| format!("{name}=1")).collect();
     Some(Past {
         found: format!(
-            "{why}: servers answer clients on the same bridge ({}) past IPVS",
+            "{why}: servers answer clients on the same bridge ({}) by their own address, past this node's translation",
             bridges.join(", ")
         ),
         advice: format!("modprobe br_netfilter && sysctl -w {}", set.join(" ")),
@@ -96,15 +96,15 @@ mod tests {
         let bonded = [link(1, "bond0", "bond", None), link(2, "eth0", "", Some(1))];
         let used = [link(1, "br0", "bridge", None), link(2, "veth0", "veth", Some(1))];
         let (_dir, absent) = sys([None, None]);
-        assert_eq!(past_ipvs(&empty, &absent), None);
-        assert_eq!(past_ipvs(&bonded, &absent), None);
-        let past = past_ipvs(&used, &absent).unwrap();
+        assert_eq!(past_translation(&empty, &absent), None);
+        assert_eq!(past_translation(&bonded, &absent), None);
+        let past = past_translation(&used, &absent).unwrap();
         assert!(past.found.starts_with("module br_netfilter isn't loaded: "), "{}", past.found);
         assert!(past.found.contains("(br0)"), "{}", past.found);
         let (_dir, on) = sys([Some("1\n"), Some("1\n")]);
-        assert_eq!(past_ipvs(&used, &on), None);
+        assert_eq!(past_translation(&used, &on), None);
         let (_dir, half) = sys([Some("1\n"), Some("0\n")]);
-        let past = past_ipvs(&used, &half).unwrap();
+        let past = past_translation(&used, &half).unwrap();
         assert!(
             past.found.starts_with("net.bridge.bridge-nf-call-ip6tables is 0: "),
             "{}",

@@ -10,7 +10,7 @@ use weir_core::view::KernelAbilities;
 use weir_link::Links;
 use weir_nft::Nftables;
 
-use super::bridges::past_ipvs;
+use super::bridges::past_translation;
 use super::modules::{Module, Modules};
 use super::sysctl::{self, ProcSys};
 use super::virtuals::chain;
@@ -258,8 +258,8 @@ fn sysctls(all: &mut Findings, config: &Config, has_ipvs: bool) {
 fn bridged(all: &mut Findings) {
     let links = Links::open(weir_link::DEFAULT_TIMEOUT).and_then(|mut links| links.dump_links());
     let what = "bridged packets";
-    match links.map(|links| past_ipvs(&links, &ProcSys::default())) {
-        Ok(None) => all.push(what, Verdict::Ok, "none goes past IPVS", ""),
+    match links.map(|links| past_translation(&links, &ProcSys::default())) {
+        Ok(None) => all.push(what, Verdict::Ok, "none goes past translation", ""),
         Ok(Some(past)) => all.push(what, Verdict::Warning, past.found, past.advice),
         Err(error) => {
             let found = format!("links can't be listed ({})", chain(&error));

@@ -33,7 +33,11 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         let full = self.touched.all || first;
         let names = self.take_touched(now);
         self.pending.taken();
-        let services = names.len();
+        // A slice may be of a Service that isn't ours.
+        let is_ours = |name: &&ObjectName| {
+            self.model.service(name).is_some() || self.decided.contains_key(*name)
+        };
+        let services = names.iter().filter(is_ours).count();
         let patience = if first { self.patience.first } else { self.patience.later };
         let deferred = self.work_out_all(names, patience, now);
         self.keys.extend(self.retries.due_by(now));

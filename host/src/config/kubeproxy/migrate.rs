@@ -10,13 +10,15 @@ use super::{Fate, KIND, fields, types};
 use crate::config::decode::decode;
 use crate::config::fault::{ConfigErrors, FieldPath, Notice, NoticeKind, Step};
 use crate::config::yaml::{self, Node, Value};
-use crate::config::{Config, Overrides, load};
+use crate::config::{Config, Overrides, ServerUrl, load};
 
 pub use report::{Becomes, Outcome, Report, Setting};
 pub use steps::Deed;
 
 /// Where a ConfigMap has the file: kubeadm's name for it first.
 const KEYS: [&str; 2] = ["config.conf", "config"];
+/// Where it has the kubeconfig, kubeadm's name for it.
+const KUBECONFIG: &str = "kubeconfig.conf";
 
 /// What becomes of a kube-proxy file.
 #[derive(Clone, Debug)]
@@ -33,13 +35,16 @@ pub struct Migration {
 /// # Errors
 /// Everything that is wrong with it, as [`load`](crate::config::load) tells it.
 pub fn migrate(path: &Path, text: &str, becomes: &Path) -> Result<Migration, ConfigErrors> {
-    let (path, text) = unwrapped(path, text)?;
-    let (config, notices) = load::parse(&path, &text, &Overrides::default())?;
+    let Unwrapped { path, text, of_pods } = unwrapped(path, text)?;
+    let (mut config, mut notices) = load::parse(&path, &text, &Overrides::default())?;
     let root = read(&path, &text)?;
     if text_of(&root, "kind") != Some(KIND) {
         let text =
             format!("is weir's own already: expected `kind: {KIND}`, or a ConfigMap with one");
         return Err(ConfigErrors::one(Some(path), None, text));
+    }
+    if let Some(of_pods) = &of_pods {
+        leave_kubeconfig(of_pods, &root, &mut config, &mut notices);
     }
     let mode = mode(&root);
     let settings = settings(&root, &config, &notices);
@@ -49,7 +54,7 @@ pub fn migrate(path: &Path, text: &str, becomes: &Path) -> Result<Migration, Con
         dataplane: config.dataplane,
         settings,
         differences: differences::from(mode),
-        steps: steps::of(mode, &config, becomes),
+        steps: steps::of(mode, &config, becomes, of_pods.is_some()),
     };
     Ok(Migration { config, report })
 }
@@ -62,28 +67,72 @@ fn read(path: &Path, text: &str) -> Result<Node, ConfigErrors> {
     yaml::parse(text).map_err(wrong)
 }
 
+/// The kubeconfig of kube-proxy's pods is a file that nobody else has.
+fn leave_kubeconfig(of_pods: &OfPods, root: &Node, config: &mut Config, notices: &mut Vec<Notice>) {
+    const FIELD: &str = "clientConnection.kubeconfig";
+    if config.kubeconfig.take().is_none() {
+        return;
+    }
+    config.api_servers.extend(of_pods.server.clone());
+    let then = match &of_pods.server {
+        Some(server) => format!("`apiServers` has the server that it names, {server}"),
+        None => "name the API servers' own addresses in `apiServers`".to_owned(),
+    };
+    let path = FieldPath::known(FIELD);
+    notices.push(Notice {
+        line: root.at(&path).map(|node| node.line),
+        path,
+        kind: NoticeKind::Changed,
+        text: format!(
+            "the file is in kube-proxy's pods alone, and weir's use their ServiceAccount; {then}"
+        ),
+    });
+}
+
+struct Unwrapped {
+    path: PathBuf,
+    text: String,
+    /// Where it was in a ConfigMap.
+    of_pods: Option<OfPods>,
+}
+
+/// What a ConfigMap has beside the file.
+struct OfPods {
+    /// The API server in the pods' kubeconfig.
+    server: Option<ServerUrl>,
+}
+
 /// The file itself, or what a ConfigMap has of it; lines are counted from its own first one.
-fn unwrapped(path: &Path, text: &str) -> Result<(PathBuf, String), ConfigErrors> {
+fn unwrapped(path: &Path, text: &str) -> Result<Unwrapped, ConfigErrors> {
     let root = read(path, text)?;
     if text_of(&root, "kind") != Some("ConfigMap") {
-        return Ok((path.to_owned(), text.to_owned()));
+        return Ok(Unwrapped { path: path.to_owned(), text: text.to_owned(), of_pods: None });
     }
     let data = root.at(&FieldPath::known("data"));
     let entries = match data.map(|node| &node.value) {
         Some(Value::Map(entries)) => entries.as_slice(),
         _ => &[],
     };
-    let found = KEYS.iter().find_map(|key| {
+    let entry = |key: &str| {
         entries.iter().find_map(|(name, node)| match &node.value {
-            Value::Text(text) if name == key => Some((key, text)),
+            Value::Text(text) if name == key => Some(text),
             _ => None,
         })
-    });
+    };
+    let found = KEYS.iter().find_map(|key| entry(key).map(|text| (key, text)));
     let Some((key, text)) = found else {
         let text = format!("is a ConfigMap without `{}` in its data", KEYS.join("` or `"));
         return Err(ConfigErrors::one(Some(path.to_owned()), None, text));
     };
-    Ok((PathBuf::from(format!("{}[{key}]", path.display())), text.clone()))
+    let path = PathBuf::from(format!("{}[{key}]", path.display()));
+    let server = entry(KUBECONFIG).and_then(|text| server(text));
+    Ok(Unwrapped { path, text: text.clone(), of_pods: Some(OfPods { server }) })
+}
+
+/// The API server that a kubeconfig names, if it can be read.
+fn server(kubeconfig: &str) -> Option<ServerUrl> {
+    let root = yaml::parse(kubeconfig).ok()?;
+    text_of(&root, "clusters[0].cluster.server")?.parse().ok()
 }
 
 fn text_of<'a>(root: &'a Node, field: &str) -> Option<&'a str> {

@@ -19,10 +19,19 @@ pub struct Deed {
 }
 
 const NOTHING: &str = "notices nothing.";
+/// On a node where nothing but pods runs it.
+const CLEANUP_BY_POD: &str = "kubectl -n kube-system debug node/NODE --profile=sysadmin --image=KUBE_PROXY_IMAGE -- kube-proxy --cleanup";
+const BACK: [&str; 2] = ["weir cleanup", "kubectl label node NODE weir.dev/proxy-"];
+const BACK_BY_POD: [&str; 3] = [
+    "kubectl label node NODE weir.dev/proxy=none --overwrite",
+    "kubectl -n weir-system debug node/NODE --profile=sysadmin --image=WEIR_IMAGE -- weir cleanup --run-dir /host/run/weir",
+    "kubectl label node NODE weir.dev/proxy-",
+];
 /// Keeps the DaemonSet's pods off nodes of this label.
 const KEEP_OFF: &str = r#"kubectl -n kube-system patch daemonset kube-proxy --type merge -p '{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[{"key":"weir.dev/proxy","operator":"DoesNotExist"}]}]}}}}}}}'"#;
 
-pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
+/// `in_pods`: kube-proxy is a DaemonSet, and weir is to be one.
+pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path, in_pods: bool) -> Vec<Deed> {
     let file = quoted(&file.to_string_lossy());
     let deed = |what: &str, run: &[&str], traffic| Deed {
         what: what.to_owned(),
@@ -53,7 +62,7 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
         ),
         deed(
             "Remove what kube-proxy made, by a kube-proxy of the version that ran.",
-            &["kube-proxy --cleanup"],
+            &[if in_pods { CLEANUP_BY_POD } else { "kube-proxy --cleanup" }],
             lost(mode),
         ),
         deed(
@@ -65,7 +74,7 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path) -> Vec<Deed> {
         deed(
             "The way back, should you need it: stop weir, remove what it made, and let kube-proxy run \
              again.",
-            &["weir cleanup", "kubectl label node NODE weir.dev/proxy-"],
+            if in_pods { &BACK_BY_POD } else { &BACK },
             "services don't answer from the clean-up until kube-proxy has synced.",
         ),
     ]

@@ -142,7 +142,7 @@ impl Switch {
         Ok(Self { shared, own: Arc::default() })
     }
 
-    /// The same servers, for somebody who wants to know when he alone is answered well.
+    /// The same servers, for somebody who wants to know when a watch of his alone is answered well.
     pub(super) fn own(&self) -> (Self, watch::Receiver<()>) {
         let own = Arc::<Own>::default();
         let heard = own.answered.subscribe();
@@ -199,14 +199,14 @@ impl Switch {
         self.shared.state().failed = None;
         if is_watch {
             lock(&self.own.watches).last = Some(Instant::now());
+            self.own.answered.send_replace(());
         }
-        self.own.answered.send_replace(());
         self.shared.answered.send_replace(());
     }
 }
 
 /// Never held over a wait; a panic while it is held leaves nothing half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
 
 use weir_core::model::{Change, Touched};
 use weir_link::{NodeState, NodeView, Sources};
@@ -67,7 +66,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     }
 
     fn take_report(&mut self, report: &watch::Report) {
-        let now = Instant::now();
+        let now = self.now();
         for problem in &report.appeared {
             if self.lines.take(problem.namespace(), now) {
                 tracing::warn!(%problem, "an object, or its source, is not as it should be");

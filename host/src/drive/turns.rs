@@ -154,9 +154,10 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
     /// Each once, when it comes; a policy may ask ten thousand services for what can't be had.
     fn log_set_aside(&mut self, turn: &Turn) {
         const TOLD: usize = 16;
+        let now = self.now();
         for it in turn.set_aside.iter().take(TOLD) {
             let (service, port, reason) = (&it.service, it.port, &it.reason);
-            if !self.lines.take(&service.namespace, Instant::now()) {
+            if !self.lines.take(&service.namespace, now) {
                 continue;
             }
             tracing::warn!(%service, %port, field = reason.field, by = reason.by, reason = reason.text, "what was asked for is set aside");

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use weir::config::{Label, NodeName};
 
 /// Fields with a fixed choice of words, by the end of their path.
 const WORDS: [(&str, &[&str]); 15] = [
@@ -125,17 +126,14 @@ fn check_keys<'a>(path: &str, keys: impl Iterator<Item = &'a String>, found: &mu
     }
 }
 
-/// RFC 1123, as lower-case letters, digits and `-`.
+/// RFC 1123.
 fn is_label(text: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.parse::<Label>().is_ok()
 }
 
+/// RFC 1123, as a Node's name is.
 fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
+    text.parse::<NodeName>().is_ok()
 }
 
 fn is_qualified(text: &str) -> bool {

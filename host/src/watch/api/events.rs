@@ -1,6 +1,6 @@
 //! Writes Events about Services to the API server, few enough that it needn't mind.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{self, Receiver};
 
 use super::Source;
 use super::counts::{Counts, KindLabels};
+use super::switch::lock;
 use crate::allowance::{Allowance, Rate};
 use crate::report::events::{Notice, Tell};
 
@@ -35,10 +36,7 @@ pub(super) fn writer(source: &Source) -> Tell {
     let allowance = Mutex::new(Allowance::new(EACH, ALL, Instant::now()));
     Box::new(move |notice, uid| {
         // Before they wait in line, where one namespace's could be in the way of the others'.
-        let allowed = {
-            let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
-            allowance.take(&notice.service.namespace, Instant::now())
-        };
+        let allowed = lock(&allowance).take(&notice.service.namespace, Instant::now());
         if !allowed || notices.try_send((notice, uid)).is_err() {
             counts.events_left_out.inc();
         }

@@ -55,7 +55,11 @@ pub fn health(shared: Shared, commands: Sender<Command>) -> Served {
 }
 
 fn probes(site: Site) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/livez", get(livez)).with_state(site)
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(site)
 }
 
 /// What answers scrapes; probes too, so that one address is enough.
@@ -119,6 +123,11 @@ async fn healthz(State(site): State<Site>) -> Response {
 async fn livez(State(site): State<Site>) -> Response {
     let answer = site.shared.health().live(millis());
     verdict(&answer, &site.shared.metrics.proxy.livez)
+}
+
+async fn readyz(State(site): State<Site>) -> Response {
+    let answer = site.shared.health().ready(millis());
+    verdict(&answer, &site.shared.metrics.proxy.readyz)
 }
 
 fn verdict(answer: &Answer, count: &Answers) -> Response {

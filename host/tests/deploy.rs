@@ -168,7 +168,7 @@ fn configurations_load_and_probes_ask_where_they_say() {
         let config = config(&way, &objects);
         let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
-        for (probe, path) in [("readinessProbe", "/healthz"), ("livenessProbe", "/livez")] {
+        for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/livez")] {
             let get = json!({"path": path, "port": config.health.address.get().port()});
             assert_eq!(container[probe]["httpGet"], get, "{way}: {probe}");
         }

@@ -31,6 +31,10 @@ answers() { check_equal "$1" "pod1=2 pod2=2" "$(split client 10.96.0.10:80 --cou
 # asked NAMESPACE URL : what the API server says to its token.
 asked() { ip netns exec "$1" curl -s -o /dev/null -w '%{http_code}' --cacert /tmp/kubeconfig.crt -H 'Authorization: Bearer scripted' --connect-to "::$2" "https://$server:6443/api/v1/services"; }
 
+# probe PATH : what a probe of the daemon gets.
+probe() { curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
+export -f probe
+
 # A server that isn't there yet: nothing is written, and it is said.
 kill -STOP "$api"
 start
@@ -83,8 +87,6 @@ check "and what was right stays as it was" within "$soon" is_right
 check "all is well" mended
 
 # A server that refuses connections. As with kube-proxy no load balancer is to leave the node for it.
-# probe PATH : the status of an answer to a probe.
-probe() { curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$1"; }
 failures=$(counted weir_api_failures_total)
 errors=$(counted 'rest_client_requests_total{code="<error>"')
 ip netns exec client nft -f - <<NFT
@@ -102,7 +104,7 @@ check "an outage is counted" more weir_api_failures_total "$failures"
 check "as requests without an answer, too" more 'rest_client_requests_total{code="<error>"' "$errors"
 check "and told, with the URL and the cause" names "https://$server:6443/ gives no answer"
 check_equal "all had been listed, and still is" 1 "$(counted weir_source_synced)"
-for path in healthz livez; do check_equal "/$path is well all the same" 200 "$(probe $path)"; done
+for path in healthz livez readyz; do check_equal "/$path is well all the same" 200 "$(probe $path)"; done
 check "what is known holds" is_right
 answers "and the service answers"
 ip netns exec client nft delete table ip refused
@@ -114,10 +116,13 @@ stop "$weir"
 kill -STOP "$api"
 start
 check "the daemon is up" within "$soon" weir status
+check_equal "not ready" 503 "$(probe readyz)"
+check_equal "but well" 200 "$(probe healthz)"
 answers "without a server the service answers"
 check "nothing is written" is_right
 kill -CONT "$api"
 check "it syncs" within 120 has_synced
+check "and gets ready" within "$soon" output_of "probe readyz" 200
 check_equal "and has nothing to write" 0 "$(counted weir_plan_operations_total)"
 answers "the service answers"
 check "weir plan reads from the server, too" bash -c "weir plan --kubeconfig /tmp/kubeconfig --node-name guest --against empty | grep -F 10.96.0.10:80"

@@ -123,10 +123,12 @@ check "and back" hears $web/ "200 $(told 1)"
 probe() { curl -s -o /tmp/probe -w '%{http_code} ' "http://127.0.0.1:10256/$1"; jq -c '[.nodeEligible, .healthy, (.status | keys)]' /tmp/probe; }
 export -f probe
 families='["IPv4","IPv6"]'
+check_equal "what was read is written: ready" "200 [true,true,$families]" "$(probe readyz)"
 check_equal "the node is healthy" "200 [true,true,$families]" "$(probe healthz)"
 node "10.2.0.1 fd00:2::1" ToBeDeletedByClusterAutoscaler
 check "a node that the autoscaler takes away isn't" within "$soon" output_of "probe healthz" "503 [false,true,$families]"
 check_equal "but the proxy lives" "200 [null,true,$families]" "$(probe livez)"
+check_equal "and is ready for nothing more" "503 [false,true,$families]" "$(probe readyz)"
 check_equal "and services' checks stay as they are" "200 $(told 1)" "$(from_client $web/)"
 node "10.2.0.1 fd00:2::1" node.kubernetes.io/unschedulable
 check "another taint doesn't matter" within "$soon" output_of "probe healthz" "200 [true,true,$families]"

@@ -11,7 +11,7 @@ use super::fault::Problem;
 use super::period::Period;
 use super::text::ListenAddress;
 
-/// Where `/healthz` and `/livez` answer; kube-proxy's port, so that probes need no change.
+/// Where `/healthz`, `/livez` and `/readyz` answer; kube-proxy's port, so that probes need no change.
 pub const HEALTH_PORT: NonZeroU16 = NonZeroU16::new(10_256).unwrap();
 /// Where `/metrics` answers; kube-proxy's port, so that scrapes need no change.
 pub const METRICS_PORT: NonZeroU16 = NonZeroU16::new(10_249).unwrap();
@@ -23,7 +23,7 @@ const SHORTEST_COUNT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Health {
-    /// Address of `/healthz` and `/livez`.
+    /// Address of `/healthz`, `/livez` and `/readyz`.
     pub address: ListenAddress,
     /// Exits at start when the address can't be had; otherwise says so and tries again.
     pub required: bool,
@@ -53,7 +53,7 @@ pub enum StatusPage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Metrics {
-    /// Address of `/metrics`, `/proxyMode`, `/configz`, `/healthz` and `/livez`.
+    /// Address of `/metrics`, `/proxyMode`, `/configz` and what `health.address` answers.
     pub address: ListenAddress,
     /// Exits at start when the address can't be had; otherwise says so and tries again.
     pub required: bool,

@@ -1,8 +1,10 @@
-//! `/healthz` and `/livez`, with kube-proxy's meaning and words (`pkg/proxy/healthcheck`, v1.36). Pure.
+//! `/healthz` and `/livez`, with kube-proxy's meaning and words (`pkg/proxy/healthcheck`, v1.36), and
+//! `/readyz`, which it hasn't. Pure.
 //!
 //! Unhealthy is a change that waits for twice the sync period; `/healthz` says no as well while the
 //! node is on its way out, so that load balancers let go of it. `/livez` leaves that out: nobody should
-//! restart the proxy of a draining node.
+//! restart the proxy of a draining node. `/readyz` says no until the first objects are in the kernel, so
+//! that a roll-out doesn't go on with a pod that reads nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +40,9 @@ pub struct Answer {
     /// Whether the node stays; `/livez` doesn't look at that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_eligible: Option<bool>,
+    /// Whether the objects were read once and are in the kernel; `/readyz` alone looks at that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synced: Option<bool>,
     /// Whether no change waits too long, in any family. The node has no part in it.
     pub healthy: bool,
     /// The same for each family, from the first write on.
@@ -59,7 +64,7 @@ impl Answer {
     /// The verdict: 200 or 503.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.healthy && self.node_eligible != Some(false)
+        self.healthy && self.node_eligible != Some(false) && self.synced != Some(false)
     }
 }
 
@@ -103,16 +108,22 @@ impl Health {
     /// What `/livez` answers.
     #[must_use]
     pub fn live(&self, now: u64) -> Answer {
-        self.answer(now, None)
+        self.answer(now, None, None)
     }
 
     /// What `/healthz` answers.
     #[must_use]
     pub fn health(&self, now: u64) -> Answer {
-        self.answer(now, Some(self.node_eligible))
+        self.answer(now, Some(self.node_eligible), None)
     }
 
-    fn answer(&self, now: u64, node_eligible: Option<bool>) -> Answer {
+    /// What `/readyz` answers: as `/healthz`, and no before the first write.
+    #[must_use]
+    pub fn ready(&self, now: u64) -> Answer {
+        self.answer(now, Some(self.node_eligible), Some(self.last_updated.is_some()))
+    }
+
+    fn answer(&self, now: u64, node_eligible: Option<bool>, synced: Option<bool>) -> Answer {
         let healthy = self.is_healthy(now);
         // A turn writes both families, so what waits for it waits in both.
         let of_family = |at| OfFamily { last_updated: time(at), healthy };
@@ -122,6 +133,7 @@ impl Health {
             last_updated: self.last_updated.map_or(NEVER, time),
             current_time: time(now),
             node_eligible,
+            synced,
             healthy,
             status: status.into_iter().flatten().collect(),
         };
@@ -185,6 +197,20 @@ mod tests {
                 "{node:?}: a service's check leaves the node out as well"
             );
         }
+    }
+
+    #[test]
+    fn nobody_is_ready_before_the_first_write_and_everybody_stays_so() {
+        let mut health = Health::new(PERIOD);
+        health.node(Some(&Node::default()));
+        let early = health.ready(0);
+        assert_eq!((early.is_good(), early.synced, early.healthy), (false, Some(false), true));
+        assert!(health.health(0).is_good() && health.live(0).is_good(), "as kube-proxy's");
+        health.updated(1_000);
+        assert!(health.ready(86_400_000).is_good(), "an outage takes it from nobody");
+        health.node(None);
+        let leaving = health.ready(86_400_000);
+        assert_eq!((leaving.is_good(), leaving.synced), (false, Some(true)));
     }
 
     #[test]

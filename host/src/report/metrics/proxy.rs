@@ -68,6 +68,8 @@ pub struct ProxyMetrics {
     pub healthz: Answers,
     /// Answers of `/livez`.
     pub livez: Answers,
+    /// Answers of `/readyz`.
+    pub readyz: Answers,
 }
 
 /// 1 ms to 16 s, kube-proxy's buckets.
@@ -98,6 +100,7 @@ impl ProxyMetrics {
             no_local_endpoints: Family::default(),
             healthz: Family::default(),
             livez: Family::default(),
+            readyz: Family::default(),
         };
         all.register_syncs(book);
         all.register_changes(book);
@@ -109,6 +112,8 @@ impl ProxyMetrics {
         book.put("kubeproxy_proxy_healthz_total", help, &all.healthz);
         let help = "Answers of /livez by status";
         book.put("kubeproxy_proxy_livez_total", help, &all.livez);
+        let help = "Answers of /readyz by status";
+        book.put("weir_readyz_total", help, &all.readyz);
         all
     }
 

@@ -19,6 +19,7 @@ fn sampled() -> Metrics {
     }
     proxy.healthz.get_or_create(&CodeLabels { code: 503 }).inc();
     proxy.livez.get_or_create(&CodeLabels { code: 200 }).inc();
+    proxy.readyz.get_or_create(&CodeLabels { code: 200 }).inc();
     let labels = LocalLabels { ip_family: "IPv4", traffic_policy: "internal" };
     proxy.no_local_endpoints.get_or_create(&labels).inc();
     let labels = OperationLabels { operation: "add_virtual", outcome: "done" };

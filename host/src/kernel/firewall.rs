@@ -25,6 +25,19 @@ pub(super) fn may_close(table: &Table, chain: &Chain) -> bool {
     *table != own() && chain.base.as_ref().is_some_and(on)
 }
 
+/// Whether packets come to a chain of somebody else's by themselves.
+pub(super) fn is_passed(table: &Table, chain: &Chain) -> bool {
+    *table != own() && chain.base.is_some()
+}
+
+/// What shows the chain, if some of its `rules` drop or refuse what they match. What they match isn't read.
+pub(super) fn refusing(table: &Table, chain: &Chain, rules: &[Rule]) -> Option<String> {
+    let base = chain.base?;
+    let refuses = rules.iter().any(|rule| rule.exprs.iter().any(refuses));
+    let (name, hook) = (&chain.name, base.hook);
+    refuses.then(|| format!("`nft list chain {table} {name}` (hook {hook})"))
+}
+
 /// Whether the chain, with these rules, closes it.
 pub(super) fn closed<'a>(table: &'a Table, chain: &'a Chain, rules: &[Rule]) -> Option<Closed<'a>> {
     let base = chain.base.filter(|_| may_close(table, chain))?;
@@ -43,12 +56,15 @@ fn deeds(rule: &Rule) -> impl Iterator<Item = &Expr> {
 
 fn refuses_all(rule: &Rule) -> bool {
     let mut deeds = deeds(rule);
-    let refuses = match deeds.next() {
-        Some(Expr::Verdict(Verdict::Drop) | Expr::Reject(_)) => true,
-        Some(Expr::Other { name }) => name == "reject",
+    deeds.next().is_some_and(refuses) && deeds.next().is_none()
+}
+
+fn refuses(expr: &Expr) -> bool {
+    match expr {
+        Expr::Verdict(Verdict::Drop) | Expr::Reject(_) => true,
+        Expr::Other { name } => name == "reject",
         _ => false,
-    };
-    refuses && deeds.next().is_none()
+    }
 }
 
 /// `ct status dnat accept`
@@ -159,6 +175,23 @@ mod tests {
             let (table, chain) = dropping(open.clone());
             assert!(closed(&table, &chain, &rules).is_some(), "{name}, policy drop");
         }
+    }
+
+    #[test]
+    fn a_chain_that_refuses_something_is_told_with_what_shows_it() {
+        let (table, chain) = chain(Family::Inet, "fw", "raw", Hook::Prerouting);
+        assert!(is_passed(&table, &chain));
+        assert!(
+            !is_passed(&own(), &chain) && !is_passed(&table, &Chain::regular(Name::literal("x")))
+        );
+        let some = |rule: Rule| rule.any_bit(Field::CtStatus, ct_status::DNAT).counter();
+        let drop = some(Rule::new()).verdict(Verdict::Drop);
+        let reject = some(Rule::new()).expr(Expr::Other { name: "reject".to_owned() });
+        let accept = some(Rule::new()).verdict(Verdict::Accept);
+        let told = refusing(&table, &chain, &[drop, accept.clone(), reject]);
+        let want = "`nft list chain inet fw raw` (hook prerouting)";
+        assert_eq!(told.as_deref(), Some(want));
+        assert_eq!(refusing(&table, &chain, &[accept]), None);
     }
 
     #[test]

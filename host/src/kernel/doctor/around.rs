@@ -119,10 +119,13 @@ fn firewalls(all: &mut Findings) {
         Err(error) => return unknown(all, what, "chains can't be listed", &chain(&error)),
     };
     let before = all.findings.len();
+    let mut refusing = Vec::new();
     for family in [Family::Inet, Family::Ip, Family::Ip6] {
         match nft.chains(family) {
             Ok(chains) => {
-                chains.iter().for_each(|(table, chain)| firewall(all, &mut nft, table, chain));
+                let looked =
+                    chains.iter().map(|(table, chain)| firewall(all, &mut nft, table, chain));
+                refusing.extend(looked.flatten());
             }
             Err(error) => {
                 let doing = format!("chains of {family} can't be listed");
@@ -134,24 +137,37 @@ fn firewalls(all: &mut Findings) {
         let found = "no chain of others drops all that it doesn't accept";
         all.push(what, Verdict::Ok, found, "");
     }
+    if !refusing.is_empty() {
+        let found = format!(
+            "rules of others drop or refuse some packets, and whether a service's isn't read; chains \
+             with such rules, {}",
+            few(&refusing)
+        );
+        all.push(what, Verdict::Ok, found, "");
+    }
 }
 
-fn firewall(all: &mut Findings, nft: &mut Socket, table: &Table, of: &Chain) {
+/// Says if a chain refuses all that it doesn't accept. One that refuses only some is returned, to be named with others.
+fn firewall(all: &mut Findings, nft: &mut Socket, table: &Table, of: &Chain) -> Option<String> {
     let what = "firewall";
-    if !firewall::may_close(table, of) {
-        return;
+    if !firewall::is_passed(table, of) {
+        return None;
     }
     let rules = nft.rules(table, &of.name).unwrap_or_else(|error| {
         let doing = format!("rules of chain {} of table {table} can't be read", of.name);
         unknown(all, what, &doing, &chain(&error));
         Vec::new()
     });
-    let Some(closed) = firewall::closed(table, of, &rules) else { return };
+    let Some(closed) = firewall::closed(table, of, &rules) else {
+        return firewall::refusing(table, of, &rules);
+    };
     if closed.is_opened() {
         let found = format!("{}; what weir translated is accepted", closed.found());
-        return all.push(what, Verdict::Ok, found, "");
+        all.push(what, Verdict::Ok, found, "");
+    } else {
+        all.push(what, Verdict::Warning, closed.found(), closed.advice());
     }
-    all.push(what, Verdict::Warning, closed.found(), closed.advice());
+    None
 }
 
 fn reverse_paths(all: &mut Findings) {

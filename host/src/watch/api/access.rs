@@ -43,12 +43,11 @@ pub struct Access {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
     /// The kubeconfig can't be read, or lacks something.
-    #[error("kubeconfig {file}")]
+    #[error("kubeconfig {file}: {error}")]
     Kubeconfig {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
-        #[source]
+        /// What is wrong with it; kube says an error's cause within its words, so that it is no source here.
         error: Box<KubeconfigError>,
     },
     /// It wants a program to be run.
@@ -300,11 +299,14 @@ mod tests {
             let error = words(&configs(&text, servers).await.unwrap_err());
             assert!(error.contains(want), "{text}: {error}");
         }
-        let nowhere = Access {
-            credentials: Credentials::ServiceAccount("/nonexistent".into()),
-            servers: vec!["https://10.0.0.1".parse().unwrap()],
+        let read = async |credentials| {
+            let servers = vec!["https://10.0.0.1".parse().unwrap()];
+            let error = Access { credentials, servers }.read().await.map(|_| ()).unwrap_err();
+            words(&error)
         };
-        let error = words(&nowhere.read().await.map(|_| ()).unwrap_err());
+        let absent = read(Credentials::Kubeconfig("/nonexistent/config".into())).await;
+        assert_eq!(absent.matches("No such file").count(), 1, "{absent}");
+        let error = read(Credentials::ServiceAccount("/nonexistent".into())).await;
         assert!(error.contains("/nonexistent/ca.crt") && error.contains("--kubeconfig"), "{error}");
     }
 }

@@ -19,9 +19,10 @@ use crate::config::{Config, ConfigFile, Vips};
 use crate::drive::{Command, Drive, Rescan, Shared};
 use crate::files::FileWatch;
 use crate::keep::Keep;
+use crate::kernel::as_found::AsFound;
 use crate::kernel::lock::Lock;
 use crate::kernel::probe::Found;
-use crate::kernel::{How, LinuxKernel, doctor, processors};
+use crate::kernel::{How, LinuxKernel, doctor, processors, words};
 use crate::policies::Chain;
 use crate::reconcile::Reconciler;
 use crate::report::events::Tell;
@@ -133,6 +134,12 @@ pub fn open(config: &Config) -> Result<(LinuxKernel, Found)> {
     }
     let mut kernel = LinuxKernel::open(how(config))?;
     let found = kernel.probe();
+    if let Some(written) = found.written {
+        let as_found = AsFound::default().with_sysctls(&[written]);
+        if let Err(error) = as_found.keep(&config.paths.run_dir) {
+            tracing::warn!(error = words(&error), "what the node was like before isn't noted");
+        }
+    }
     if !kernel.has_ipvs() && found.schedulers.is_empty() {
         bail!(
             "this kernel has neither IPVS nor what nftables takes to carry services: `weir doctor` \

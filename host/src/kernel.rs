@@ -45,6 +45,7 @@ use flows::Flows;
 use followed::Followed;
 use locals::Locals;
 use stages::{Door, in_stages};
+use sysctl::ProcSys;
 use table::{Sets, table};
 use virtuals::{carried, chain, found, refusal, request, service_key, virtual_key};
 
@@ -116,10 +117,10 @@ impl LinuxKernel {
         self.ipvs.is_some()
     }
 
-    /// Tries what nftables of this kernel can do; leaves nothing behind.
+    /// Tries what nftables of this kernel can do; leaves nothing behind but what it says.
     #[must_use]
     pub fn probe(&mut self) -> probe::Found {
-        probe::probe(&mut self.nft)
+        probe::probe(&mut self.nft, &ProcSys::default())
     }
 
     /// Goes on with virtual services that an earlier run made at addresses of the node's own.

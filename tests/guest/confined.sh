@@ -41,15 +41,25 @@ annotations='weir.dev/scheduler: wlc' service ipvs 10.96.0.20 80 8080 "$pods"
 annotations='weir.dev/offload-after-packets: "5"' service five 10.96.0.30 53/UDP 8080 10.1.0.11
 unset annotations
 
+# privileged COMMAND… : with every right, and a root that can't be written but for the two folders.
+privileged() {
+  unshare --mount --propagation private sh -c '
+    mount --rbind / /mnt && mount -o remount,bind,ro /mnt \
+      && for it in run/weir var/lib/weir; do mount --bind "/$it" "/mnt/$it" || exit; done \
+      && exec chroot /mnt "$@"' - "$@"
+}
+check "privileged: no file can be made" not privileged touch /made
+check "but in the folders" privileged touch /run/weir/made
+rm /run/weir/made
 sysctl -qw net.ipv4.ip_forward=0
-check "weir init makes the node ready" eval 'weir init --config /tmp/weir.yaml | tee /tmp/init'
+check "weir init makes the node ready" eval 'privileged weir init --config /tmp/weir.yaml | tee /tmp/init'
 cat /tmp/init
 check "it loaded modules" grep -q 'modules loaded.* ip_vs_wlc' /tmp/init
 check "it set sysctls" grep -q 'net.ipv4.ip_forward set to 1, was 0' /tmp/init
 check "those of modules too" grep -q 'net.ipv4.vs.expire_nodest_conn set to 1' /tmp/init
 check "it closed the folders" grep -q 'folder /var/lib/weir closed to others' /tmp/init
 check_equal "the second time it does nothing" "nothing to do: the node is ready for weir run" \
-  "$(weir init --config /tmp/weir.yaml)"
+  "$(privileged weir init --config /tmp/weir.yaml)"
 
 confined() { weir-traffic confine --capability NET_ADMIN --writable /run/weir --writable /var/lib/weir -- "$@"; }
 sealed() { weir-traffic confine --writable /run/weir --writable /var/lib/weir -- "$@"; }
@@ -97,7 +107,9 @@ check_equal "ten questions are answered" "pod1=10" "$(split client 10.96.0.30:53
 check_equal "and their flow is offloaded" 1 "$(flows 10.96.0.30)"
 service web 10.96.0.10 80 8080 10.1.0.11
 check "a change is followed" within "$soon" output_of "$(declare -f slots); slots 10.96.0.10 80" "10.1.0.11:8080"
-check_equal "health is answered" 200 "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:10256/healthz)"
+for path in healthz livez readyz; do
+  check_equal "/$path is well" 200 "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:10256/$path")"
+done
 check "weir status works in the container" confined weir status
 check "so does weir explain" confined weir explain shop/web
 check "and weir doctor" confined weir doctor --config /tmp/weir.yaml

@@ -55,6 +55,9 @@ load() { nft -f - || exit 1; }
 sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
 # A clean node: as weir would have it, and nobody else there.
 forwarding
+modprobe nf_conntrack && sysctl -qw net.netfilter.nf_conntrack_acct=0
+unchanged "a look at a node that counts no packets succeeds"
+check "and says that" grep -q '^WARNING net.netfilter.nf_conntrack_acct: is 0' /tmp/doctor
 check "init sets the node up" weir init
 modprobe -q dummy
 looks
@@ -192,6 +195,8 @@ told "a chain of iptables', in its language" firewall "chain FORWARD of table ip
   '`iptables -t filter -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT`'
 told "a last rule that rejects all" firewall "chain through of table ip6 other, hook forward" \
   'drops what none of its rules accepts (its last rule)'
+check "rules that drop only some are named" grep -qF \
+  'chains with such rules, 1: `nft list chain inet harmless through` (hook forward)' /tmp/doctor
 check_equal "and no other chain" 5 "$(grep -c '^WARNING firewall: ' /tmp/doctor)"
 nft insert rule inet walls through ct status dnat accept
 looks

@@ -19,7 +19,7 @@ kept() { ipvsadm -Lnc | awk -v of="$1" '$1 == of' | wc -l; }
 
 # Time-outs. The kernel's own for UDP is 5 minutes.
 # Whoever ran before here may have set it.
-modprobe ip_vs && sysctl -qw net.ipv4.vs.conntrack=0
+modprobe ip_vs && sysctl -qw net.ipv4.vs.conntrack=0 net.netfilter.nf_conntrack_acct=0
 with "time-outs" 'ipvs: {tcpTimeout: 77s, tcpFinTimeout: 33s, udpTimeout: 3s}'
 check_equal "the kernel has them" "Timeout (tcp tcpfin udp): 77 33 3" "$(ipvsadm -Ln --timeout)"
 check_equal "a UDP flow is answered" 1 "$(split client 10.96.0.11:53 --protocol udp | grep -c '^pod[12]=1$')"
@@ -59,6 +59,8 @@ stop "$weir"
 check "nothing is left to move from IPVS" bash -c "weir cleanup >/tmp/cleanup && $(declare -f vip_routes nothing_of_weir); nothing_of_weir"
 check "a clean-up says which sysctls stay otherwise" grep -qF \
   'net.ipv4.vs.conntrack is 1, and was 0 before weir: sysctl -w net.ipv4.vs.conntrack=0' /tmp/cleanup
+check "those that the kernel sets by itself as well" grep -qF \
+  'net.netfilter.nf_conntrack_acct is 1, and was 0 before weir' /tmp/cleanup
 check "and which time-outs of IPVS" grep -qF 'the udp time-out of IPVS is 3 s, and was 300 s before weir' /tmp/cleanup
 check_equal "and nothing that is as before" 0 "$(grep -c arp_ignore /tmp/cleanup)"
 mount=/tmp/mount version=0

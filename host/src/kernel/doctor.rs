@@ -201,7 +201,7 @@ fn nftables(all: &mut Findings) -> bool {
             return false;
         }
     };
-    let found = probe::probe(&mut nft);
+    let found = probe::probe(&mut nft, &ProcSys::default());
     if found.schedulers.is_empty() {
         let missing = found.missing.join("; ");
         let found = format!("answers, but can't carry services: {missing}");

@@ -9,6 +9,7 @@ use weir_core::net::{Family, Port, Protocol};
 use weir_core::state::{Base, Chain, Class, Memory, OffloadClass, Pick, Scope, VirtualKey};
 use weir_nft::{Batch, Name, Nftables, Table};
 
+use super::sysctl::{ACCOUNTING, ProcSys, Written};
 use super::table::{Sets, flowtable};
 
 /// What was found.
@@ -20,14 +21,29 @@ pub struct Found {
     pub flowtable: bool,
     /// Why not, of the first thing that can't be had.
     pub missing: Vec<String>,
+    /// What trying set on the node, and can't be put back.
+    pub written: Option<Written>,
 }
 
 const TABLE: Name = Name::literal("weir-probe");
 /// No chain has this name: to remove it is refused.
 const NOBODY: Name = Name::literal("nobody");
 
-/// Tries all that weir's table may hold.
-pub(super) fn probe(nft: &mut dyn Nftables) -> Found {
+/// Tries all that weir's table may hold. A rule that reads a connection's packets has them counted from then on
+/// (`nft_ct_get_init`), in a batch that is refused, too: that is put back where it may be.
+pub(super) fn probe(nft: &mut dyn Nftables, sysctls: &ProcSys) -> Found {
+    // Before its module is there nothing was said of it: off.
+    let was = sysctls.read(ACCOUNTING).unwrap_or(0);
+    let found = attempts(nft);
+    match sysctls.read(ACCOUNTING) {
+        Ok(is) if is != was && sysctls.write(ACCOUNTING, was).is_err() => {
+            Found { written: Some(Written { name: ACCOUNTING, was, is }), ..found }
+        }
+        _ => found,
+    }
+}
+
+fn attempts(nft: &mut dyn Nftables) -> Found {
     let sets = Sets::new();
     let mut found = Found::default();
     let two = NonZeroU32::MIN.saturating_add(1);
@@ -111,7 +127,7 @@ mod tests {
     #[test]
     fn a_kernel_with_everything_has_everything_and_keeps_nothing() {
         let mut nft = FakeNft::new();
-        let found = probe(&mut nft);
+        let found = attempts(&mut nft);
         assert_eq!(found.missing, Vec::<String>::new());
         assert!(found.flowtable);
         assert_eq!(found.schedulers.len(), 6);

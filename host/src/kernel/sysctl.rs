@@ -8,6 +8,9 @@ use std::{fmt, fs, io};
 
 use crate::config::{Config, Conntrack};
 
+/// Whether connections' packets are counted.
+pub const ACCOUNTING: &str = "net.netfilter.nf_conntrack_acct";
+
 /// The value that a sysctl must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -141,7 +144,7 @@ pub fn all(config: &Config, has_ipvs: bool, cpus: u32) -> Vec<Setting> {
 #[must_use]
 pub fn for_conntrack(conntrack: &Conntrack, cpus: u32) -> Vec<Setting> {
     let accounting = Setting {
-        name: "net.netfilter.nf_conntrack_acct",
+        name: ACCOUNTING,
         want: Want::Exactly(1),
         why: "connections made before have no packet count",
     };
@@ -212,6 +215,14 @@ impl ProcSys {
         number(&self.root.join("net/ipv4/conf").join(interface).join(setting))
     }
 
+    /// Writes a sysctl that is one number.
+    ///
+    /// # Errors
+    /// It isn't there, or can't be written.
+    pub fn write(&self, name: &str, value: u64) -> io::Result<()> {
+        fs::write(self.path(name), value.to_string())
+    }
+
     /// Those settings that aren't as they must be, without writing any.
     #[must_use]
     pub fn wrong<'a>(&self, settings: &'a [Setting]) -> Vec<(&'a Setting, io::Result<u64>)> {
@@ -227,16 +238,14 @@ impl ProcSys {
         for (setting, is) in self.wrong(settings) {
             let problem = match is {
                 Err(error) => Problem::Unreadable(error),
-                Ok(is) => {
-                    match fs::write(self.path(setting.name), setting.want.number().to_string()) {
-                        Ok(()) => {
-                            let Setting { name, want, .. } = *setting;
-                            written.push(Written { name, was: is, is: want.number() });
-                            continue;
-                        }
-                        Err(error) => Problem::ReadOnly { is, error },
+                Ok(is) => match self.write(setting.name, setting.want.number()) {
+                    Ok(()) => {
+                        let Setting { name, want, .. } = *setting;
+                        written.push(Written { name, was: is, is: want.number() });
+                        continue;
                     }
-                }
+                    Err(error) => Problem::ReadOnly { is, error },
+                },
             };
             let Setting { name, want, why } = *setting;
             wrong.push(Wrong { name, want: want.number(), why, problem });

@@ -14,7 +14,10 @@ may_install() {
       or .metadata.labels["app.kubernetes.io/name"] == "weir") | "\(.metadata.namespace)/\(.metadata.name)"') || return
   [ -z "$there" ] || { echo "weir is there already, as DaemonSet $there; two on a node exclude each other"; return 1; }
   mode=$(kubectl -n kube-system get configmap kube-proxy -o jsonpath='{.data.config\.conf}' 2>/dev/null | sed -n 's/^mode: *"\?\([a-z]*\).*/\1/p')
-  [ "$mode" != nftables ] || { echo "kube-proxy is in nftables mode, in which it flushes all of IPVS"; return 1; }
+  case $mode in
+    nftables) echo "kube-proxy is in nftables mode, in which it flushes all of IPVS"; return 1 ;;
+    ipvs) echo "kube-proxy is in IPVS mode, in which it removes the virtual services of others"; return 1 ;;
+  esac
 }
 
 # image_of : IMAGE as a kustomization names it.

@@ -46,7 +46,7 @@ pub(super) fn run(global: &GlobalArgs, args: &CleanupArgs) -> Result<ExitCode> {
     if !args.keep_ipvs {
         forget(&folder);
     }
-    say(format!("removed {removed} objects\n"))?;
+    say(format!("kernel objects removed: {removed}\n"))?;
     for line in &remained {
         say(format!("{line}\n"))?;
     }

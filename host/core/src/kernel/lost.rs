@@ -2,9 +2,11 @@
 //!
 //! The register names every virtual service of ours at every moment: an entry that could not be
 //! written keeps its virtual service from being made, and a virtual service that could not be
-//! removed keeps its entry, and the table.
+//! removed keeps its entry, and the table. An address becomes local only where nothing but its
+//! virtual services answers at it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::{Outcome, Refusal, RefusalKind};
 use crate::plan::Operation;
@@ -23,6 +25,10 @@ pub struct Lost {
     chains: BTreeSet<Chain>,
     /// Service ports that nftables didn't take.
     untaken: BTreeSet<VirtualKey>,
+    /// Addresses of which other ports aren't refused.
+    unguarded: BTreeSet<IpAddr>,
+    /// Addresses at which a virtual service was made.
+    served: BTreeSet<IpAddr>,
 }
 
 impl Lost {
@@ -46,11 +52,18 @@ impl Lost {
             }
         }
         for (operation, outcome) in operations.iter().zip(&outcomes) {
-            if let Err(refusal) = outcome {
-                self.note(operation, refusal.kind);
+            match outcome {
+                Ok(()) => self.note_done(operation),
+                Err(refusal) => self.note(operation, refusal.kind),
             }
         }
         outcomes
+    }
+
+    fn note_done(&mut self, done: &Operation) {
+        if let Operation::AddVirtual(key, _) = done {
+            self.served.insert(key.address);
+        }
     }
 
     /// Takes in that an operation was refused.
@@ -58,6 +71,9 @@ impl Lost {
         match refused {
             Operation::AddElement(Element::Service(key)) => {
                 self.unregistered.insert(*key);
+            }
+            Operation::AddElement(Element::Vip(address)) => {
+                self.unguarded.insert(*address);
             }
             Operation::AddVirtual(key, _) => {
                 self.unmade.insert(*key);
@@ -101,6 +117,12 @@ impl Lost {
             {
                 skipped("nftables, to which the service moves, didn't take it")
             }
+            Operation::AddLocal(address) if self.unguarded.contains(address) => skipped(
+                "its other ports, at which the node's own servers would answer, could not be closed",
+            ),
+            Operation::AddLocal(address) if self.has_only_unmade(*address) => skipped(
+                "no virtual service of it could be made, and the node's own servers would answer",
+            ),
             Operation::RemoveLocal(address)
                 if self.untaken.iter().any(|key| key.address == *address) =>
             {
@@ -117,6 +139,10 @@ impl Lost {
             }
             _ => Ok(()),
         }
+    }
+
+    fn has_only_unmade(&self, address: IpAddr) -> bool {
+        !self.served.contains(&address) && self.unmade.iter().any(|key| key.address == address)
     }
 
     /// Offload alone is done without: the service is carried all the same.

@@ -86,6 +86,23 @@ fn what_is_not_removed_stays_registered() {
     assert_eq!(gone, ["remove virtual tcp 10.96.0.1:80: not_found"], "somebody else removed it");
 }
 
+#[test]
+fn an_address_becomes_local_only_where_nothing_but_its_services_answers() {
+    let register = |key| Operation::AddElement(Element::Service(key));
+    let make = |key| Operation::AddVirtual(key, balance(Scheduler::Rr));
+    let guard = Operation::AddElement(Element::Vip(web().address));
+    let local = Operation::AddLocal(web().address);
+    let both = [guard, register(web()), register(api()), make(web()), make(api()), local];
+    let unguarded = ["add element vips 10.96.0.1: other", "add local 10.96.0.1: skipped"];
+    assert_eq!(refused(&both, &both[0]), unguarded);
+    let served = ["add virtual tcp 10.96.0.1:80 rr: other"];
+    assert_eq!(refused(&both, &both[3]), served, "the other port is");
+    let [guard, register, _, make, _, local] = both;
+    let one = [guard, register, make, local];
+    let alone = ["add virtual tcp 10.96.0.1:80 rr: other", "add local 10.96.0.1: skipped"];
+    assert_eq!(refused(&one, &one[2]), alone);
+}
+
 fn nat(offload: bool) -> Nat {
     let (family, two) = (Family::V4, NonZeroU32::MIN.saturating_add(1));
     let class = Class { family, pick: Pick::Random, slots: two, sticky: None, inside: false };

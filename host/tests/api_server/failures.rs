@@ -68,6 +68,30 @@ async fn an_outage_is_told_and_what_is_known_holds() {
 }
 
 #[tokio::test]
+async fn a_refused_watch_goes_on_where_it_was() {
+    for code in [400, 422, 500, 503] {
+        let cluster = Cluster::new().await;
+        let server = &cluster.server;
+        server.put(service("web", "10.96.0.1"));
+        let mut follower = cluster.follow().await;
+        follower.synced().await;
+        drop(server.asked());
+        let refused = Fault::Status(code, "not now".to_owned());
+        server.fail(Some("watch"), Some(&Resource::services()), 2, refused);
+        server.cut();
+        server.put(service("late", "10.96.0.2"));
+        follower.until("it goes on", |it| it.has("Service shop/late")).await;
+        let asked = server.asked();
+        let of_services = asked.iter().filter(|it| it.resource == "services");
+        let anew = of_services
+            .filter(|it| it.verb == "list" || it.query.contains("sendInitialEvents"))
+            .map(|it| &it.query)
+            .collect::<Vec<_>>();
+        assert!(anew.is_empty(), "{code}: {anew:?}");
+    }
+}
+
+#[tokio::test]
 async fn watches_that_are_over_at_once_are_told_and_dont_wear_the_server_out() {
     let cluster = Cluster::new().await;
     let server = &cluster.server;

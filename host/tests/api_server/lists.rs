@@ -133,6 +133,18 @@ async fn a_kind_that_isnt_served_is_none_until_it_is() {
     let mut follower = cluster.follow().await;
     follower.synced().await;
     follower.until("it is served", |it| it.has("ServiceCIDR kubernetes")).await;
+
+    // Away after an outage, as where its version is served no more: that's no outage.
+    let cluster = Cluster::new().await;
+    let mut follower = cluster.follow().await;
+    follower.synced().await;
+    let unavailable = Fault::Status(503, "apiserver not ready".to_owned());
+    cluster.server.fail(None, Some(&cidrs), 1_000_000, unavailable);
+    cluster.server.cut();
+    follower.until("it is told", |it| !it.problems.is_empty()).await;
+    cluster.server.heal();
+    cluster.server.fail(None, Some(&cidrs), 1_000_000, Fault::Status(404, "gone".to_owned()));
+    follower.until("all is well", |it| it.problems.is_empty()).await;
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ impl Follower {
                     }
                 }
                 Some(Err(error)) => {
-                    if let Some(pause) = self.failed(&error).await? {
+                    if let Some(pause) = self.failed(&error, listing).await? {
                         return Ok(pause);
                     }
                 }
@@ -242,20 +242,26 @@ impl Follower {
 
     /// A list or a watch failed. Says after how long to begin anew; `None`: the watch goes on by
     /// itself, and the pause has passed.
-    async fn failed(&mut self, error: &watcher::Error) -> Result<Option<Duration>, Unheard> {
+    async fn failed(
+        &mut self,
+        error: &watcher::Error,
+        listing: bool,
+    ) -> Result<Option<Duration>, Unheard> {
         self.flush().await?;
         self.count_failure();
         let (meaning, words) = understand(error, &self.source.switch.refuser());
         tracing::debug!(kind = self.labels.kind, ?meaning, words, "a list or watch failed");
         match meaning {
             Meaning::Outdated => {}
-            Meaning::NotStreamed if self.streamed => {
+            // A watch that goes on from a version asked for no stream: the server is in trouble.
+            Meaning::NotStreamed if self.streamed && listing => {
                 self.streamed = false;
                 return Ok(Some(Duration::ZERO));
             }
             Meaning::Unserved if self.need == Need::WhereServed => {
                 let nothing = self.told.clear();
                 self.tell(nothing).await?;
+                self.well().await?;
                 return Ok(Some(self.source.settings.patience.unserved));
             }
             _ => self.in_trouble(meaning, words).await?,

@@ -73,6 +73,8 @@ pub struct Drive<K, P> {
     ending: (BTreeSet<Server>, Vec<leaving::Saved>),
     pace: Pace,
     clock: Clock,
+    /// The time of day when last looked at, in milliseconds since 1970.
+    time: u64,
     started: Instant,
     /// The same in milliseconds since 1970.
     started_at: u64,
@@ -143,6 +145,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             ending: (BTreeSet::new(), Vec::new()),
             pace,
             clock: Box::new(Instant::now),
+            time: 0,
             sysctls,
             started: now,
             started_at: millis(),
@@ -325,6 +328,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if now >= self.next_drains && self.all.drains().any() {
             self.check_drains();
         }
+        self.mind_clock(millis());
         let due = self.all.due().is_some_and(|due| due <= millis());
         let work = self.all.has_work() || due || !self.sync_waits.is_empty();
         if work && now >= self.pace.sync_at(now) {
@@ -339,6 +343,18 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         if now >= self.next_answers {
             self.next_answers = now + KEEP_ANSWERS_EVERY;
             self.save_answers();
+        }
+    }
+
+    /// Looks whether the time of day went back, as at the first answer of a time server.
+    fn mind_clock(&mut self, now: u64) {
+        const STEP: u64 = 1_000;
+        let before = std::mem::replace(&mut self.time, now);
+        if now.saturating_add(STEP) < before {
+            let by = Duration::from_millis(before - now);
+            tracing::info!(?by, "the clock went back: what waits for its time is done now");
+            self.all.hurry();
+            self.shared.health().clock_went_back(now);
         }
     }
 

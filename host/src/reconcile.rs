@@ -210,6 +210,8 @@ pub struct Reconciler<K, P> {
     decided: BTreeMap<ObjectName, Arc<DecidedPorts>>,
     alike: Alike<DecidedPorts>,
     again: BTreeMap<ObjectName, Again>,
+    /// The conflicts that were told, by what is wanted.
+    conflicts: BTreeMap<Key, Vec<Conflict>>,
     patience: Patience,
     /// How long policies ran for whom since somebody waits for them.
     used: Used,
@@ -258,6 +260,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             decided: BTreeMap::new(),
             alike: Alike::default(),
             again: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
             patience: Patience::ENDLESS,
             used: Used::new(),
             meters: Meters::default(),
@@ -391,6 +394,22 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
     /// Tries again at the next turn whatever was refused, without waiting for its time.
     pub fn retry_now(&mut self) {
         self.retries.hurry();
+    }
+
+    /// Whether the kernel has what is wanted. What it refuses of some services counts as long as it has any.
+    pub fn stands(&self) -> bool {
+        let known = self.ledger.known();
+        let carries = !known.virtuals.is_empty() || !known.nats.is_empty();
+        self.certain && known.base.is_some() && (carries || self.refused().next().is_none())
+    }
+
+    /// Has the next turn do what waits for its time: by the clock, which went back, that may never come.
+    pub fn hurry(&mut self) {
+        self.retries.hurry();
+        for again in self.again.values_mut() {
+            again.at = again.at.map(|_| 0);
+            again.retry = again.retry.map(|_| 0);
+        }
     }
 
     /// Whether this node's configuration has weir serve the service.

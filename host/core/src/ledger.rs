@@ -231,10 +231,10 @@ impl Ledger {
         }
     }
 
-    /// Virtual services that more than one Service wants, among these objects.
+    /// The losers, if this is a virtual service that more than one Service wants.
     #[must_use]
-    pub fn conflicts(&self, keys: &BTreeSet<Key>) -> Vec<Conflict> {
-        keys.iter().flat_map(|key| conflicts(*key, self.holders.get(key))).collect()
+    pub fn conflicts(&self, key: Key) -> Vec<Conflict> {
+        conflicts(key, self.holders.get(&key))
     }
 
     /// All virtual services that more than one Service wants.

@@ -10,13 +10,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 
 use weir_core::compile::PortKey;
+use weir_core::decision::{Scheduler, SchedulerFlags};
 use weir_core::kernel::{
     FakeKernel, Kernel, Observation, ObserveError, Outcome, Refusal, RefusalKind, Traffic,
 };
 use weir_core::model::{Change, Model, Namespace, ServiceType, TrafficPolicy};
-use weir_core::net::{ObjectName, Port};
+use weir_core::net::{ObjectName, Port, Protocol};
 use weir_core::plan::{Operation, Plan};
-use weir_core::state::{Base, KernelState, VirtualKey};
+use weir_core::state::{Balance, Base, KernelState, VirtualKey};
 use weir_core::view::KernelAbilities;
 use weir_policy_host::PolicyStats;
 
@@ -447,6 +448,67 @@ fn a_conflict_is_shown_for_as_long_as_it_stands() {
     it.tell(Event::Changes(vec![Change::ServiceGone(ObjectName::new("shop", "api"))]));
     it.wake();
     assert_eq!(conflicts(&it), Vec::<String>::new());
+}
+
+#[test]
+fn who_wants_what_another_has_is_told_when_it_comes_and_not_again() {
+    let mut it = running(vec![service("web", "10.96.0.1"), service("api", "10.96.0.1")]);
+    let told = |it: &mut Subject, changes| {
+        it.tell(Event::Changes(changes));
+        it.drive.all.turn(millis()).unwrap().conflicts.len()
+    };
+    assert_eq!(told(&mut it, vec![slice("web", &["10.1.0.9"])]), 0);
+    assert_eq!(told(&mut it, vec![service("third", "10.96.0.1")]), 1, "the third alone");
+    assert_eq!(told(&mut it, vec![Change::ServiceGone(ObjectName::new("shop", "third"))]), 0);
+    assert_eq!(told(&mut it, vec![service("third", "10.96.0.1")]), 1, "it came anew");
+}
+
+#[test]
+fn nobody_is_ready_whose_kernel_refuses_every_service() {
+    let refuse = ["10.96.0.1", "10.96.0.2"].map(|address| {
+        let key = VirtualKey {
+            address: address.parse().unwrap(),
+            protocol: Protocol::Tcp,
+            port: Port::new(80).unwrap(),
+        };
+        (key, Refusal::new(RefusalKind::Other, "Cannot allocate memory"))
+    });
+    let [first, second] = refuse.map(|(key, why)| {
+        let balance = Balance {
+            scheduler: Scheduler::Rr,
+            flags: SchedulerFlags::default_for(Scheduler::Rr),
+            persistence: None,
+        };
+        (Operation::AddVirtual(key, balance), why)
+    });
+    let is_ready = |it: &Subject| it.drive.shared.health().ready(millis()).is_good();
+    let mut it = start(FakeKernel { refuse: vec![first, second], ..FakeKernel::default() });
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    assert!(it.drive.last.is_some() && !is_ready(&it));
+    it.wake();
+    assert!(!is_ready(&it), "a turn with nothing to do changes nothing");
+    it.node().kernel.refuse.pop();
+    it.drive.all.retry_now();
+    it.wake();
+    assert!(is_ready(&it), "one bad service holds up no roll-out");
+}
+
+#[test]
+fn what_waits_for_its_time_is_done_where_the_clock_goes_back() {
+    let mut it = start(FakeKernel { refuse: vec![refused()], ..FakeKernel::default() });
+    it.tell(Event::Changes(two_services()));
+    it.tell(Event::Synced);
+    it.wake();
+    let due = it.drive.all.due();
+    assert!(due.is_some_and(|due| due > millis()), "{due:?}");
+    it.drive.mind_clock(millis() + 500);
+    it.drive.mind_clock(millis());
+    assert_eq!(it.drive.all.due(), due, "small steps are nothing");
+    it.drive.mind_clock(millis() + 86_400_000);
+    it.drive.mind_clock(millis());
+    assert_eq!(it.drive.all.due(), Some(0));
 }
 
 #[test]

@@ -19,6 +19,8 @@ use super::{Drive, Machine, Reloads, millis, seconds, walk, warn_unkept};
 const KEPT_PLANS: usize = 16;
 /// Operations of each that are kept in words.
 const KEPT_LINES: usize = 100;
+/// Lines of the log about one thing that went wrong for many objects in one turn.
+const TOLD: usize = 16;
 
 impl<K: Machine, P: Reloads> Drive<K, P> {
     pub(super) fn turn(&mut self) {
@@ -49,6 +51,9 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         // One object that the kernel won't have makes no unhealthy proxy: restarting it helps nobody.
         if turn.refused.iter().all(|(_, why)| why.kind != RefusalKind::Unknown) {
             self.shared.health().updated(now);
+        }
+        if self.all.stands() {
+            self.shared.health().stands();
         }
         self.last = Some(status::Sync {
             at: now,
@@ -106,14 +111,21 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
         for operation in turn.plan.operations() {
             tracing::debug!(%operation, "planned");
         }
-        for (operation, refusal) in &turn.refused {
+        for (operation, refusal) in turn.refused.iter().take(TOLD) {
             tracing::warn!(%operation, kind = refusal.kind.as_str(), reason = %refusal, "the kernel refused");
         }
+        if let Some(more) = turn.refused.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            tracing::warn!(more, "the kernel refused others, too: see `weir status`");
+        }
+        let now = self.now();
         for conflict in &turn.conflicts {
+            if !self.lines.take(&conflict.loser.namespace, now) {
+                continue;
+            }
             tracing::warn!(key = %conflict.key, winner = %conflict.winner, loser = %conflict.loser, "two services want one address and port");
         }
         self.log_set_aside(turn);
-        for reason in &turn.unmeasured {
+        for reason in turn.unmeasured.iter().take(TOLD) {
             tracing::warn!(%reason, "a policy wants to see traffic that can't be read");
         }
         if let Some(error) = &turn.unseen {
@@ -153,7 +165,6 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
 
     /// Each once, when it comes; a policy may ask ten thousand services for what can't be had.
     fn log_set_aside(&mut self, turn: &Turn) {
-        const TOLD: usize = 16;
         let now = self.now();
         for it in turn.set_aside.iter().take(TOLD) {
             let (service, port, reason) = (&it.service, it.port, &it.reason);

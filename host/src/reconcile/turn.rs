@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_core::compile::{allocated, compile};
 use weir_core::decision::{Reason, Scheduler};
 use weir_core::kernel::{Kernel, ObserveError, Refusal, RefusalKind};
-use weir_core::ledger::Wanted;
+use weir_core::ledger::{Conflict, Wanted};
 use weir_core::model::Touched;
 use weir_core::net::ObjectName;
 use weir_core::pack::pack;
@@ -52,7 +52,7 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
         self.drains.leaving.settle(&plan, &outcomes);
         self.retries.settle(&keys, &plan, &outcomes, now);
         self.learn(&refused);
-        let conflicts = self.ledger.conflicts(&keys);
+        let conflicts = self.new_conflicts(&keys);
         let unmeasured = self.meters.take_failed();
         let set_aside = std::mem::take(&mut self.set_aside);
         let failed = std::mem::take(&mut self.failed);
@@ -73,6 +73,20 @@ impl<K: Kernel, P: Policies> Reconciler<K, P> {
             unseen,
             unmeasured,
         })
+    }
+
+    /// Who wants what another has, and wasn't told so yet.
+    fn new_conflicts(&mut self, keys: &BTreeSet<Key>) -> Vec<Conflict> {
+        let mut new = Vec::new();
+        for key in keys {
+            let stand = self.ledger.conflicts(*key);
+            let told = self.conflicts.remove(key).unwrap_or_default();
+            new.extend(stand.iter().filter(|it| !told.contains(it)).cloned());
+            if !stand.is_empty() {
+                self.conflicts.insert(*key, stand);
+            }
+        }
+        new
     }
 
     /// All was worked through: what was filled in order takes no more memory than it needs from now on.

@@ -26,6 +26,7 @@ pub struct Health {
     patience: u64,
     waiting_since: Option<u64>,
     last_updated: Option<u64>,
+    stood: bool,
     node_eligible: bool,
 }
 
@@ -73,7 +74,13 @@ impl Health {
     #[must_use]
     pub fn new(sync_period: Duration) -> Self {
         let patience = patience(sync_period);
-        Self { patience, waiting_since: None, last_updated: None, node_eligible: true }
+        Self {
+            patience,
+            waiting_since: None,
+            last_updated: None,
+            stood: false,
+            node_eligible: true,
+        }
     }
 
     /// Another sync period from now on.
@@ -86,10 +93,20 @@ impl Health {
         self.waiting_since.get_or_insert(now);
     }
 
+    /// The clock shows an earlier time than it did: what waits can't have begun later than `now`.
+    pub fn clock_went_back(&mut self, now: u64) {
+        self.waiting_since = self.waiting_since.map(|since| since.min(now));
+    }
+
     /// The kernel matches what is wanted.
     pub fn updated(&mut self, now: u64) {
         self.waiting_since = None;
         self.last_updated = Some(now);
+    }
+
+    /// The kernel has what was read. From then on that is so: what comes later is a matter of `updated`.
+    pub fn stands(&mut self) {
+        self.stood = true;
     }
 
     /// Takes in this node; `None` is one whose object is gone.
@@ -117,10 +134,10 @@ impl Health {
         self.answer(now, Some(self.node_eligible), None)
     }
 
-    /// What `/readyz` answers: as `/healthz`, and no before the first write.
+    /// What `/readyz` answers: as `/healthz`, and no until what was read first is in the kernel.
     #[must_use]
     pub fn ready(&self, now: u64) -> Answer {
-        self.answer(now, Some(self.node_eligible), Some(self.last_updated.is_some()))
+        self.answer(now, Some(self.node_eligible), Some(self.stood))
     }
 
     fn answer(&self, now: u64, node_eligible: Option<bool>, synced: Option<bool>) -> Answer {
@@ -207,10 +224,21 @@ mod tests {
         assert_eq!((early.is_good(), early.synced, early.healthy), (false, Some(false), true));
         assert!(health.health(0).is_good() && health.live(0).is_good(), "as kube-proxy's");
         health.updated(1_000);
+        assert!(!health.ready(1_000).is_good(), "a turn that wrote nothing");
+        health.stands();
         assert!(health.ready(86_400_000).is_good(), "an outage takes it from nobody");
         health.node(None);
         let leaving = health.ready(86_400_000);
         assert_eq!((leaving.is_good(), leaving.synced), (false, Some(true)));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_hides_no_change_that_waits() {
+        let mut health = Health::new(PERIOD);
+        health.queued(86_400_000);
+        health.clock_went_back(0);
+        assert!(health.live(0).is_good());
+        assert!(!health.live(86_400_000).is_good(), "since then, not for another day");
     }
 
     #[test]

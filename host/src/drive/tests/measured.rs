@@ -41,7 +41,7 @@ fn the_time_of_a_change_counts_once_after_the_turn_that_carries_it_whole() {
     it.node().kernel.refuse.push((operation, refusal));
     let lost = VirtualKey {
         address: "10.96.0.1".parse().unwrap(),
-        protocol: weir_core::net::Protocol::Tcp,
+        protocol: Protocol::Tcp,
         port: Port::new(80).unwrap(),
     };
     it.node().kernel.state.locals.remove(&lost.address);

@@ -115,7 +115,7 @@ impl<K: Machine, P: Reloads> Drive<K, P> {
             tracing::warn!(%operation, kind = refusal.kind.as_str(), reason = %refusal, "the kernel refused");
         }
         if let Some(more) = turn.refused.len().checked_sub(TOLD).filter(|more| *more > 0) {
-            tracing::warn!(more, "the kernel refused others, too: see `weir status`");
+            tracing::warn!(more, "the kernel refused others, too; the status has it all");
         }
         let now = self.now();
         for conflict in &turn.conflicts {

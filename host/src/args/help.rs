@@ -67,8 +67,8 @@ Examples:
   # Where the daemon doesn't run, with the configuration that it would have
   weir bugreport /tmp/node-1.tar.gz --config /etc/weir/weir.yaml
 
-  # Out of a pod
-  kubectl -n weir-system exec POD -- weir bugreport - > node-1.tar.gz
+  # Out of a pod, whose root is read-only
+  kubectl -n weir-system exec POD -c weir -- weir bugreport - > node-1.tar.gz
 
 Changes nothing. README.txt in the archive says what is in it, what was left out on purpose
 (annotations, labels, tokens, passwords, keys) and what could not be had. Look through it before you

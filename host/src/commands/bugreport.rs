@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -98,23 +98,35 @@ impl Archive {
 pub(super) fn run(global: &GlobalArgs, args: &BugreportArgs) -> Result<ExitCode> {
     // First of all: it starts the log, and the file may be wrong.
     let own = load_file(global, args.config.as_deref())?;
-    let archive = collect(global, own);
     let folder = format!("weir-bugreport-{}", millis() / 1000);
     let path = args.file.clone().unwrap_or_else(|| PathBuf::from(format!("{folder}.tar.gz")));
     if path == Path::new("-") {
+        let archive = collect(global, own);
         archive.write(&folder, io::stdout().lock()).context("write the archive")?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Of what is in it everybody may decide himself whom to show it.
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    let written = file.and_then(|file| archive.write(&folder, file));
-    written.with_context(|| format!("write the archive {}", path.display()))?;
+    // Before anything is collected, which may take long.
+    let file = created(&path)?;
+    let archive = collect(global, own);
+    if let Err(error) = archive.write(&folder, file) {
+        // Half an archive helps nobody.
+        let _ = std::fs::remove_file(&path);
+        return Err(error).with_context(|| format!("write the archive {}", path.display()));
+    }
     let mut told = format!("{}\n", path.display());
     for (name, why) in &archive.missing {
         let _ = writeln!(told, "without {name}: {why}");
     }
     say(told)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn created(path: &Path) -> Result<File> {
+    // Of what is in it everybody may decide himself whom to show it.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.with_context(|| {
+        format!("make the archive {}: name another file, or - for standard output", path.display())
+    })
 }
 
 fn collect(global: &GlobalArgs, own: Config) -> Archive {

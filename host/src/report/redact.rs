@@ -41,9 +41,18 @@ pub fn value(it: &mut Value) {
             }
         }
         Value::Array(all) => all.iter_mut().for_each(value),
-        Value::String(words) => *words = text(words),
+        Value::String(words) => *words = nested(words).unwrap_or_else(|| text(words)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+/// Where a text is a map or a list in JSON, the same without its secrets: a policy gets its nested
+/// settings so.
+fn nested(words: &str) -> Option<String> {
+    let mut inner =
+        serde_json::from_str(words).ok().filter(|it: &Value| it.is_object() || it.is_array())?;
+    value(&mut inner);
+    Some(inner.to_string())
 }
 
 fn is_secret(name: &str) -> bool {
@@ -129,6 +138,8 @@ fn is_scheme(word: &str) -> bool {
 
 fn scrub(line: &str, clean: &mut String) {
     let mut next = Next::Word;
+    // First: a password may have in it what parts words.
+    let line = without_passwords(line);
     for word in line.split_inclusive(is_edge) {
         let (bare, edge) = match word.char_indices().next_back().filter(|(_, c)| is_edge(*c)) {
             Some((at, _)) => word.split_at(at),
@@ -136,7 +147,7 @@ fn scrub(line: &str, clean: &mut String) {
         };
         let says_something = bare.contains(|c: char| !matches!(c, ':' | '{' | '[' | '\\'));
         let is_secret = says_something && next.is_secret(bare) || is_token(bare);
-        clean.push_str(&if is_secret { BLOT.to_owned() } else { without_password(bare) });
+        clean.push_str(if is_secret { BLOT } else { bare });
         clean.push_str(edge);
         if says_something {
             next = next.after(bare, edge);
@@ -153,21 +164,32 @@ fn is_token(word: &str) -> bool {
     inside.len() >= TOKEN_LENGTH && inside.contains('.')
 }
 
-/// `https://user:password@host` without what is before the host.
-fn without_password(word: &str) -> String {
-    let parts = word.split_once("://").and_then(|(scheme, rest)| {
-        let host_ends = rest.find('/').unwrap_or(rest.len());
-        let at = rest[..host_ends].rfind('@')?;
-        Some(format!("{scheme}://{BLOT}{}", &rest[at..]))
-    });
-    parts.unwrap_or_else(|| word.to_owned())
+/// Each `https://user:password@host` of a line without what is before its host (RFC 3986, 3.2).
+fn without_passwords(line: &str) -> String {
+    let (mut clean, mut rest) = (String::with_capacity(line.len()), line);
+    while let Some((before, after)) = rest.split_once("://") {
+        clean.push_str(before);
+        clean.push_str("://");
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '<' | '>');
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let host = authority.rfind('@').unwrap_or(0);
+        if host > 0 {
+            clean.push_str(BLOT);
+        }
+        rest = &after[host..];
+    }
+    clean.push_str(rest);
+    clean
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use std::path::Path;
+
     use super::*;
+    use crate::config::{Overrides, parse};
 
     const JWT: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.eyJpc3MiOiJrdWJlIn0.c2lnbmF0dXJl";
 
@@ -197,6 +219,11 @@ mod tests {
                 "at https://me:pw@host:6443/api?x=1".to_owned(),
                 "at https://[left-out]@host:6443/api?x=1",
             ),
+            (
+                "https://a:b=c@h https://d:e,f;(g')@h:1?x http://i:j@k@l".to_owned(),
+                "https://[left-out]@h https://[left-out]@h:1?x http://[left-out]@l",
+            ),
+            ("\"https://h\", \"me@host\"".to_owned(), "\"https://h\", \"me@host\""),
             (
                 "mail me@host about https://host/a@b".to_owned(),
                 "mail me@host about https://host/a@b",
@@ -237,6 +264,24 @@ mod tests {
             "bypass": true, "author": "me", "passes": 3, "key": "zone",
         });
         assert_eq!(it, want);
+    }
+
+    #[test]
+    fn settings_of_a_policy_lose_their_secrets_at_any_depth() {
+        let text = "apiVersion: weir.dev/v1alpha1\nkind: WeirConfiguration\n\
+                    policies: [{name: p, file: p.wasm, config: {\n\
+                      db: {password: hunter2, inner: '{\"token\": \"hunter2\"}', host: db},\n\
+                      dbs: [{apiKey: hunter2}], note: '[not a list'}}]\n";
+        let config = parse(Path::new("weir.yaml"), text, &Overrides::default()).unwrap().0;
+        let mut it = serde_json::to_value(config).unwrap();
+        value(&mut it);
+        let settings = &it["policies"][0]["config"];
+        let want = serde_json::json!({
+            "db": r#"{"host":"db","inner":"{\"token\":\"[left-out]\"}","password":"[left-out]"}"#,
+            "dbs": r#"[{"apiKey":"[left-out]"}]"#,
+            "note": "[not a list",
+        });
+        assert_eq!(settings, &want);
     }
 
     proptest! {

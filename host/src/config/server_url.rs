@@ -1,5 +1,6 @@
 //! The URL of an API server. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -14,7 +15,8 @@ pub struct ServerUrl(Uri);
 
 written_as_text!(
     ServerUrl,
-    "the URL of an API server such as `https://10.0.0.1:6443`; `http` only on a loopback address"
+    "the URL of an API server such as `https://10.0.0.1:6443`, without user and password; `http` only \
+     on a loopback address"
 );
 
 impl ServerUrl {
@@ -40,8 +42,22 @@ impl FromStr for ServerUrl {
     type Err = NotAllowed;
 
     fn from_str(text: &str) -> Result<Self, NotAllowed> {
-        let uri = text.parse().ok().filter(|uri| Self::is_private(uri) && uri.query().is_none());
-        uri.map(Self).ok_or_else(|| NotAllowed::new(text, Self::ALLOWED))
+        let uri = text.parse().ok().filter(|uri: &Uri| {
+            // What is before an @ would be shown wherever the server is named.
+            let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
+            Self::is_private(uri) && !has_user && uri.query().is_none()
+        });
+        uri.map(Self).ok_or_else(|| NotAllowed::new(&without_user(text), Self::ALLOWED))
+    }
+}
+
+/// An error is for logs, and a password isn't.
+fn without_user(text: &str) -> Cow<'_, str> {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 < at => {
+            format!("{}…{}", &text[..scheme + 3], &text[at..]).into()
+        }
+        _ => text.into(),
     }
 }
 
@@ -70,10 +86,20 @@ mod tests {
         for text in good {
             assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), text);
         }
-        let bad =
-            ["", "10.0.0.1:6443", "http://10.0.0.1", "https://", "ftp://a", "https://a?b", "/a"];
+        let bad = [
+            "",
+            "10.0.0.1:6443",
+            "http://10.0.0.1",
+            "https://",
+            "ftp://a",
+            "https://a?b",
+            "/a",
+            "https://me:secret@10.0.0.1",
+            "https://me@10.0.0.1",
+        ];
         for text in bad {
-            assert!(text.parse::<ServerUrl>().is_err(), "{text}");
+            let error = text.parse::<ServerUrl>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::Uri;
-use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, Config, Context, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use super::identity;
 use crate::config::{NotAllowed, ServerUrl};
@@ -20,6 +20,9 @@ pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// Stands for "none" until kube has read the rest; a URL that it takes.
+const NO_PROXY: &str = "http://none.invalid";
 
 /// As whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +181,7 @@ async fn kubeconfig(
 ) -> Result<(Config, Option<String>), AccessError> {
     let wrong = |error| AccessError::Kubeconfig { file: file.to_owned(), error: Box::new(error) };
     files.note(file);
-    let read = Kubeconfig::read_from(file).map_err(wrong)?;
+    let mut read = Kubeconfig::read_from(file).map_err(wrong)?;
     // Before kube looks at them: it would run them.
     for user in read.auth_infos.iter().filter_map(|named| named.auth_info.as_ref()) {
         if let Some(field) = program(user) {
@@ -188,23 +191,33 @@ async fn kubeconfig(
     let clusters = read.clusters.iter().filter_map(|named| named.cluster.as_ref());
     let authorities = clusters.filter_map(|cluster| cluster.certificate_authority.as_ref());
     authorities.for_each(|file| files.note(Path::new(file)));
-    let user_name = user_of(&read);
+    let (cluster, user_name) = match current(&read) {
+        Some(context) => (context.cluster.clone(), context.user.clone()),
+        None => Default::default(),
+    };
+    let named = read.clusters.iter_mut().find(|it| it.name == cluster);
+    if let Some(cluster) = named.and_then(|it| it.cluster.as_mut()) {
+        // An empty one is none to kube.
+        if cluster.proxy_url.as_ref().is_some_and(|it| !it.is_empty()) {
+            return Err(AccessError::Proxy(file.to_owned()));
+        }
+        // Where none is named, kube takes HTTPS_PROXY of the environment, which is meant for others, and
+        // an error in that for one in the file: API servers are asked directly, as with a ServiceAccount.
+        cluster.proxy_url = Some(NO_PROXY.to_owned());
+    }
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(read, &options).await.map_err(wrong)?;
+    let mut config = Config::from_custom_kubeconfig(read, &options).await.map_err(wrong)?;
     let user = &config.auth_info;
     for file in [&user.client_certificate, &user.client_key].into_iter().flatten() {
         files.note(Path::new(file));
     }
-    match config.proxy_url {
-        Some(_) => Err(AccessError::Proxy(file.to_owned())),
-        None => Ok((config, user_name)),
-    }
+    config.proxy_url = None;
+    Ok((config, user_name))
 }
 
-fn user_of(read: &Kubeconfig) -> Option<String> {
+fn current(read: &Kubeconfig) -> Option<&Context> {
     let current = read.current_context.as_ref()?;
-    let named = read.contexts.iter().find(|named| named.name == *current)?;
-    named.context.as_ref()?.user.clone()
+    read.contexts.iter().find(|named| named.name == *current)?.context.as_ref()
 }
 
 fn program(user: &AuthInfo) -> Option<&'static str> {
@@ -273,6 +286,20 @@ mod tests {
             let configs = configs(text, servers).await.unwrap();
             let urls: Vec<_> = configs.iter().map(|it| it.cluster_url.to_string()).collect();
             assert_eq!(urls, want);
+            assert!(configs.iter().all(|it| it.proxy_url.is_none()), "{text}");
+        }
+    }
+
+    /// Runs the test above once more where the environment names a proxy, or what can't be one.
+    #[test]
+    fn a_proxy_of_the_environment_is_not_asked() {
+        for proxy in ["http://10.0.0.9:3128", "no URL"] {
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.arg("servers_come_from_the_list_else_from_the_kubeconfig");
+            again.envs([("HTTPS_PROXY", proxy), ("https_proxy", proxy)]);
+            let ran = again.output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains(" 1 passed"), "{proxy}: {said}");
         }
     }
 
@@ -287,10 +314,11 @@ mod tests {
     async fn what_cant_be_used_is_refused_with_words() {
         let server = "server: 'https://10.0.0.1:6443'";
         let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/true}";
-        let cases: [(String, &[&str], &str); 6] = [
+        let cases: [(String, &[&str], &str); 7] = [
             (String::new(), &[], "no API server is named"),
             (kubeconfig_with(server, exec), &[], "weir runs none"),
             (kubeconfig_with("server: 'http://10.0.0.1:8080'", "token: t"), &[], "`http` only on"),
+            (kubeconfig_with("server: 'https://me:pw@10.0.0.1'", "token: t"), &[], "`https://…@10"),
             ("clusters: 7\n".to_owned(), &[], "kubeconfig /"),
             (kubeconfig_with("insecure-skip-tls-verify: true", "token: t"), &[], "kubeconfig /"),
             (kubeconfig_with(&format!("{server}, proxy-url: 'http://p:1'"), ""), &[], "proxy-url"),

@@ -65,8 +65,11 @@ fn of_client(error: &kube::Error, refuser: &str) -> (Meaning, String) {
     if let Some(at) = chain.iter().position(|error| error.is::<AccessError>()) {
         return (Meaning::Misconfigured, joined(&chain[at..]));
     }
-    let from = chain.iter().position(|error| error.is::<Unanswered>()).unwrap_or(0);
-    (meaning, joined(&chain[from..]))
+    match chain.iter().position(|error| error.is::<Unanswered>()) {
+        Some(at) => (meaning, joined(&chain[at..])),
+        // An answer that broke off, of which no error knows whose it was.
+        None => (meaning, format!("{refuser}: {}", joined(&chain))),
+    }
 }
 
 /// The words of an error and of what caused it, each once.
@@ -105,6 +108,15 @@ fn of_status(status: &Status, refuser: &str) -> (Meaning, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_breaks_off_is_told_with_whose_it_was() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = watcher::Error::WatchFailed(kube::Error::ReadEvents(reset));
+        let (meaning, text) = understand(&error, "https://a, asked as b");
+        assert_eq!(meaning, Meaning::Unreachable);
+        assert!(text.starts_with("https://a, asked as b: ") && text.contains("reset"), "{text}");
+    }
 
     #[test]
     fn a_status_is_told_by_its_code() {

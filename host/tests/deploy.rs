@@ -184,6 +184,25 @@ fn configurations_load_and_probes_ask_where_they_say() {
     }
 }
 
+#[test]
+fn the_charts_probes_ask_where_the_daemon_listens() {
+    let cases = [
+        ("0.0.0.0:10256", None, 10_256),
+        ("[::]:7", None, 7),
+        ("127.0.0.1:10300", Some("127.0.0.1"), 10_300),
+        ("[::1]:10256", Some("::1"), 10_256),
+    ];
+    for (address, host, port) in cases {
+        let values = json!({"config": {"health": {"address": address}}});
+        let objects = render(&deploy("chart"), &[], &values);
+        let pod = &of_kind(&objects, "DaemonSet")["spec"]["template"]["spec"];
+        for probe in ["readinessProbe", "livenessProbe"] {
+            let get = &pod["containers"][0][probe]["httpGet"];
+            assert_eq!((get["host"].as_str(), &get["port"]), (host, &json!(port)), "{address}");
+        }
+    }
+}
+
 /// The names of a list's elements.
 fn names<'a>(list: &'a Value, field: &str) -> BTreeSet<&'a str> {
     list.as_array().into_iter().flatten().map(|it| it[field].as_str().unwrap()).collect()

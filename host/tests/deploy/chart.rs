@@ -71,6 +71,9 @@ fn template_text(file: &Path, context: &Value) -> String {
     template.add_func("default", default);
     template.add_func("splitList", split_list);
     template.add_func("last", last);
+    template.add_func("trimSuffix", trim_suffix);
+    template.add_func("trimAll", trim_all);
+    template.add_func("quote", |all| Ok(format!("{:?}", text(&all[0])?).into()));
     template.add_func("sha256sum", |_| Ok("of the configuration".into()));
     let text = fs::read_to_string(file).unwrap();
     let failed = |error: String| -> String { panic!("{}: {error}", file.display()) };
@@ -138,6 +141,18 @@ fn default(args: &[Field]) -> Result<Field, FuncError> {
 fn split_list(args: &[Field]) -> Result<Field, FuncError> {
     let parts = text(&args[1])?.split(text(&args[0])?);
     Ok(Field::Array(parts.map(Field::from).collect()))
+}
+
+/// `trimSuffix SUFFIX TEXT`.
+fn trim_suffix(args: &[Field]) -> Result<Field, FuncError> {
+    let (suffix, text) = (text(&args[0])?, text(&args[1])?);
+    Ok(text.strip_suffix(suffix).unwrap_or(text).into())
+}
+
+/// `trimAll CHARACTERS TEXT`.
+fn trim_all(args: &[Field]) -> Result<Field, FuncError> {
+    let characters: Vec<char> = text(&args[0])?.chars().collect();
+    Ok(text(&args[1])?.trim_matches(&*characters).into())
 }
 
 fn last(args: &[Field]) -> Result<Field, FuncError> {

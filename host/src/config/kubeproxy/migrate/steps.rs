@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::ProxyMode;
-use crate::config::Config;
+use crate::config::{Config, HEALTH_PORT};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,6 +43,14 @@ pub(super) fn of(mode: ProxyMode, config: &Config, file: &Path, in_pods: bool) -
         .to_owned();
     if config.node_name.is_none() {
         sources.push_str(" The Node's name is the host's, unless `nodeName` says another.");
+    }
+    let health = config.health.address.get();
+    if in_pods && (!health.ip().is_unspecified() || health.port() != HEALTH_PORT.get()) {
+        let host = if health.ip().is_unspecified() { "" } else { "`host` and " };
+        sources.push_str(&format!(
+            " The probes of weir's pods must ask {health}, or the kubelet restarts them without end: the \
+             chart sees to it; with kustomize patch {host}`port` of both."
+        ));
     }
     vec![
         deed(&sources, &["weir config check FILE"], NOTHING),

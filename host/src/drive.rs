@@ -425,7 +425,7 @@ pub fn millis() -> u64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a double holds milliseconds until the year 287396")]
-fn seconds(millis: u64) -> f64 {
+pub(crate) fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
 }
 

@@ -5,12 +5,15 @@ mod checks;
 mod debug;
 mod door;
 mod facts;
+mod kept;
 mod near;
 mod page;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
@@ -22,18 +25,22 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::drive::{Command, Shared, millis};
+use crate::drive::{Command, Shared, millis, seconds};
 use crate::report::health::Answer;
 use crate::report::metrics::{Answers, CodeLabels, Format};
+use crate::report::mode::Mode;
 
 pub use checks::serve as checks;
 
 use door::Limits;
+use kept::Kept;
 
 /// Wait before an address that can't be had is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long a scrape waits for the loop to bring its numbers up to date.
 const FRESH: Duration = Duration::from_secs(2);
+/// How old its numbers may be: scrapes without end ask the loop no more often.
+const KEPT: Duration = Duration::from_millis(250);
 /// Of `X-Content-Type-Options`.
 const NOSNIFF: &str = "nosniff";
 
@@ -41,6 +48,15 @@ const NOSNIFF: &str = "nosniff";
 struct Site {
     shared: Shared,
     commands: Sender<Command>,
+    measured: Arc<Kept<()>>,
+    mode: Arc<Kept<Mode>>,
+}
+
+impl Site {
+    fn new(shared: Shared, commands: Sender<Command>) -> Self {
+        let (measured, mode) = (Arc::new(Kept::new(KEPT)), Arc::new(Kept::new(KEPT)));
+        Self { shared, commands, measured, mode }
+    }
 }
 
 /// What one address answers, and how long an answer may take.
@@ -51,7 +67,7 @@ pub struct Served {
 
 /// What answers probes.
 pub fn health(shared: Shared, commands: Sender<Command>) -> Served {
-    Served { router: probes(Site { shared, commands }), limits: Limits::default() }
+    Served { router: probes(Site::new(shared, commands)), limits: Limits::default() }
 }
 
 fn probes(site: Site) -> Router {
@@ -64,7 +80,7 @@ fn probes(site: Site) -> Router {
 
 /// What answers scrapes; probes too, so that one address is enough.
 pub fn metrics(shared: Shared, commands: Sender<Command>, config: &Config) -> Served {
-    let site = Site { shared, commands: commands.clone() };
+    let site = Site::new(shared, commands.clone());
     let scrapes = Router::new().route("/metrics", get(scrape)).with_state(site.clone());
     let page = page::site(commands, config.metrics.status_page);
     let router = scrapes.merge(probes(site.clone())).merge(facts::site(site)).merge(page);
@@ -141,8 +157,11 @@ fn verdict(answer: &Answer, count: &Answers) -> Response {
 async fn scrape(State(site): State<Site>, headers: HeaderMap) -> Response {
     let accepted = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok());
     let format = Format::accepted(accepted);
-    let fresh =
-        tokio::task::spawn_blocking(move || measured(&site.shared, &site.commands, FRESH, format));
+    let fresh = tokio::task::spawn_blocking(move || {
+        // Without an answer the numbers are as they were last.
+        site.measured.get(|| measure(&site.shared, &site.commands, FRESH));
+        text(&site.shared, format)
+    });
     match fresh.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -159,10 +178,25 @@ pub fn measured(
     patience: Duration,
     format: Format,
 ) -> Result<String, std::fmt::Error> {
+    measure(shared, commands, patience);
+    text(shared, format)
+}
+
+/// Has the loop bring its numbers up to date.
+fn measure(shared: &Shared, commands: &Sender<Command>, patience: Duration) -> Option<()> {
     let (done, wait) = mpsc::channel();
-    if commands.send(Command::Measure(done)).is_ok() {
-        let _ = wait.recv_timeout(patience);
-    }
+    let asked = millis();
+    commands.send(Command::Measure(done)).ok()?;
+    let answer = wait.recv_timeout(patience).ok();
+    // Before the loop runs nobody can expect an answer.
+    let in_time = answer.is_some() || !shared.is_running.load(Ordering::Acquire);
+    shared.health().asked(asked, in_time);
+    answer
+}
+
+fn text(shared: &Shared, format: Format) -> Result<String, std::fmt::Error> {
+    let waiting_since = shared.health().waiting_since().unwrap_or_default();
+    shared.metrics.proxy.waiting_since.set(seconds(waiting_since));
     shared.metrics.process.look();
     shared.metrics.text(format)
 }

@@ -222,13 +222,9 @@ fn case(alert: &'static str, series: &str, fires: &[f64], silent: &[f64]) -> Cas
     Case { alert, fires, silent }
 }
 
-/// 1,700,000,000 is now.
-fn stalled(queued: f64, synced: f64) -> Vec<Series> {
-    let name = "kubeproxy_sync_proxy_rules_last";
-    let series = |what: &str, ago: f64| {
-        Series::new(&format!("{name}{what}_timestamp_seconds{{instance=\"n1\"}}"), &[1.7e9 - ago])
-    };
-    vec![series("_queued", queued), series("", synced)]
+/// Work has waited since then; 1,700,000,000 is now.
+fn stalled(since: f64) -> Vec<Series> {
+    vec![Series::new(r#"weir_sync_waiting_since_timestamp_seconds{instance="n1"}"#, &[since])]
 }
 
 /// Twenty changes within ten minutes, of which so many were slower than 30 s.
@@ -286,18 +282,14 @@ fn cases() -> Vec<Case> {
         not_gauge("WeirNotSynced", "weir_source_synced"),
         Case {
             alert: "WeirSyncStalled",
-            fires: stalled(70.0, 200.0),
-            silent: stalled(30.0, 200.0),
+            fires: stalled(1.7e9 - 61.0),
+            silent: stalled(1.7e9 - 60.0),
         },
+        Case { alert: "WeirSyncStalled", fires: stalled(1.0), silent: stalled(0.0) },
         Case {
             alert: "WeirSyncStalled",
-            fires: stalled(61.0, 122.0),
-            silent: stalled(200.0, 199.0),
-        },
-        Case {
-            alert: "WeirSyncStalled",
-            fires: refused_beside(stalled(61.0, 122.0), 0.0),
-            silent: refused_beside(stalled(61.0, 122.0), 1.0),
+            fires: refused_beside(stalled(1.0), 0.0),
+            silent: refused_beside(stalled(1.0), 1.0),
         },
         case(
             "WeirApiServerFailing",

@@ -32,14 +32,16 @@ async fn configz(State(Site { shared, .. }): State<Site>) -> Response {
 }
 
 /// Before the loop runs nobody waits for it: the daemon itself looks for a kube-proxy here by then.
-async fn mode(State(Site { shared, commands }): State<Site>) -> Response {
-    if !shared.is_running.load(Ordering::Acquire) {
+async fn mode(State(site): State<Site>) -> Response {
+    if !site.shared.is_running.load(Ordering::Acquire) {
         return unknown();
     }
     let asked = tokio::task::spawn_blocking(move || {
-        let (reply, answer) = mpsc::channel();
-        commands.send(Command::Mode(reply)).ok()?;
-        answer.recv_timeout(PATIENCE).ok()
+        site.mode.get(|| {
+            let (reply, answer) = mpsc::channel();
+            site.commands.send(Command::Mode(reply)).ok()?;
+            answer.recv_timeout(PATIENCE).ok()
+        })
     });
     let Ok(Some(mode)) = asked.await else { return unknown() };
     let headers =

@@ -1,8 +1,8 @@
 //! The status page: one file with nothing outside of it, and its data. Who gets it says `metrics.statusPage`.
 
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,13 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
+use super::kept::Kept;
 use super::near::Near;
 use super::{FRESH, NOSNIFF};
 use crate::config::StatusPage;
 use crate::drive::Command;
 
 const PAGE: &str = include_str!("page.html");
-/// How old data may be: however many look on, the loop is asked this often.
+/// How old data may be.
 const KEPT: Duration = Duration::from_secs(2);
 
 /// What the page may do: run its own script and style, and ask its own address.
@@ -47,12 +48,12 @@ fn hash(text: &str) -> String {
 #[derive(Clone)]
 struct Data {
     commands: Sender<Command>,
-    kept: Arc<Mutex<Option<(Instant, Bytes)>>>,
+    kept: Arc<Kept<Bytes>>,
 }
 
 /// The page and its data, for whoever may have them.
 pub(super) fn site(commands: Sender<Command>, who: StatusPage) -> Router {
-    let data = Data { commands, kept: Arc::default() };
+    let data = Data { commands, kept: Arc::new(Kept::new(KEPT)) };
     let both = Router::new().route("/", get(page)).route("/status.json", get(status));
     match who {
         StatusPage::Off => Router::new(),
@@ -86,18 +87,13 @@ async fn status(State(data): State<Data>) -> Response {
 }
 
 impl Data {
-    /// One asks the loop; whoever comes meanwhile waits for the same answer.
     fn read(&self) -> Option<Bytes> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, text)) = kept.as_ref().filter(|(at, _)| at.elapsed() < KEPT) {
-            return Some(text.clone());
-        }
-        let (reply, answer) = mpsc::channel();
-        self.commands.send(Command::Status(reply)).ok()?;
-        let status = answer.recv_timeout(FRESH).ok()?;
-        let text = Bytes::from(serde_json::to_vec(&status).ok()?);
-        *kept = Some((Instant::now(), text.clone()));
-        Some(text)
+        self.kept.get(|| {
+            let (reply, answer) = mpsc::channel();
+            self.commands.send(Command::Status(reply)).ok()?;
+            let status = answer.recv_timeout(FRESH).ok()?;
+            Some(serde_json::to_vec(&status).ok()?.into())
+        })
     }
 }
 

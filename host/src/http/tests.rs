@@ -1,6 +1,5 @@
 //! Each path of the metrics address, asked over real connections.
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -65,6 +64,29 @@ async fn proxy_mode_is_one_word_and_says_the_rest_beside_it() {
         "weir-dataplanes: ipvs=2, nftables=14",
     ] {
         assert!(head.lines().any(|line| line == header), "{header}: {head}");
+    }
+}
+
+/// One request a connection, as fast as they are let in.
+#[tokio::test]
+async fn scrapes_without_end_ask_a_loop_that_gives_no_answer_once_and_tell_of_it() {
+    let (commands, inbox) = mpsc::channel();
+    let shared = Shared::new(&Config::default());
+    shared.is_running.store(true, Ordering::Release);
+    let site = metrics(shared, commands, &Config::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(door::open(listener, site.router, site.limits));
+    let all = (0..32).map(|_| tokio::spawn(async move { ask(at, "GET /metrics", "n", "").await }));
+    let mut all: Vec<_> = all.collect();
+    let (status, _, body) = all.remove(0).await.unwrap();
+    let asked = inbox.try_iter().filter(|it| matches!(it, Command::Measure(_))).count();
+    assert_eq!((status, asked), (200, 1));
+    let line =
+        body.lines().find_map(|it| it.strip_prefix("weir_sync_waiting_since_timestamp_seconds "));
+    assert!(line.unwrap().parse::<f64>().unwrap() > 0.0, "{line:?}");
+    for one in all {
+        assert_eq!(one.await.unwrap().0, 200);
     }
 }
 

@@ -25,6 +25,7 @@ const NEVER: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 pub struct Health {
     patience: u64,
     waiting_since: Option<u64>,
+    unanswered_since: Option<u64>,
     last_updated: Option<u64>,
     stood: bool,
     node_eligible: bool,
@@ -77,6 +78,7 @@ impl Health {
         Self {
             patience,
             waiting_since: None,
+            unanswered_since: None,
             last_updated: None,
             stood: false,
             node_eligible: true,
@@ -96,6 +98,17 @@ impl Health {
     /// The clock shows an earlier time than it did: what waits can't have begun later than `now`.
     pub fn clock_went_back(&mut self, now: u64) {
         self.waiting_since = self.waiting_since.map(|since| since.min(now));
+    }
+
+    /// The loop was asked for something at this time, and `answered` within a time that is enough.
+    pub fn asked(&mut self, at: u64, answered: bool) {
+        self.unanswered_since = if answered { None } else { self.unanswered_since.or(Some(at)) };
+    }
+
+    /// Since when the oldest work has waited for the kernel, or the loop hasn't answered.
+    #[must_use]
+    pub fn waiting_since(&self) -> Option<u64> {
+        [self.waiting_since, self.unanswered_since].into_iter().flatten().min()
     }
 
     /// The kernel matches what is wanted.
@@ -189,6 +202,23 @@ mod tests {
         assert_eq!((late.is_good(), late.last_updated), (false, time(500)));
         health.updated(62_000);
         assert_eq!(health.live(70_000).last_updated, time(70_000), "now, as long as it is healthy");
+    }
+
+    #[test]
+    fn the_wait_is_that_of_the_oldest_work_and_of_a_loop_that_gives_no_answer() {
+        let mut health = Health::new(PERIOD);
+        assert_eq!(health.waiting_since(), None);
+        // A turn that fails queues its work again.
+        health.queued(5);
+        health.queued(9);
+        assert_eq!(health.waiting_since(), Some(5));
+        health.asked(3, false);
+        health.asked(7, false);
+        assert_eq!(health.waiting_since(), Some(3));
+        health.asked(11, true);
+        assert_eq!(health.waiting_since(), Some(5));
+        health.updated(12);
+        assert_eq!(health.waiting_since(), None);
     }
 
     #[test]

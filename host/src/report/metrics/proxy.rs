@@ -52,6 +52,8 @@ pub struct ProxyMetrics {
     pub sync_last: Gauge<f64, AtomicU64>,
     /// When work last came, seconds since 1970.
     pub queued_last: Gauge<f64, AtomicU64>,
+    /// Since when the oldest work has waited, seconds since 1970; 0 is that none does.
+    pub waiting_since: Gauge<f64, AtomicU64>,
     /// From a change of endpoints to the kernel.
     pub programming: Histogram,
     /// Changes of EndpointSlices seen.
@@ -91,6 +93,7 @@ impl ProxyMetrics {
             full_duration: of_syncs(),
             partial_duration: of_syncs(),
             sync_last: Gauge::default(),
+            waiting_since: Gauge::default(),
             queued_last: Gauge::default(),
             programming: of_programming(),
             endpoint_changes: Counter::default(),
@@ -133,6 +136,9 @@ impl ProxyMetrics {
         let help = "When work was last queued, in seconds since 1970";
         let name = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds";
         book.put(name, help, &self.queued_last);
+        let help = "Since when the oldest work has waited for a sync that succeeds, or a loop that gives no answer has been asked, in seconds since 1970; 0 is that nothing waits";
+        let name = "weir_sync_waiting_since_timestamp_seconds";
+        book.put(name, help, &self.waiting_since);
         let help = "Time from a change of a pod or Service, as the EndpointSlice tells it, to the end of the sync that carries it";
         book.put("kubeproxy_network_programming_duration_seconds", help, &self.programming);
     }

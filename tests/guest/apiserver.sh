@@ -102,7 +102,11 @@ ip netns exec client curl -s -o /dev/null -X POST --cacert /tmp/kubeconfig.crt "
 more() { within "$soon" bash -c "$(declare -f counted); [ \"\$(counted '$1')\" -gt $2 ]"; }
 check "an outage is counted" more weir_api_failures_total "$failures"
 check "as requests without an answer, too" more 'rest_client_requests_total{code="<error>"' "$errors"
-check "and told, with the URL and the cause" names "https://$server:6443/ gives no answer"
+# Of no answer, or of one that broke off: what is seen first is told, once.
+words="https://$server:6443/( gives no answer: |, asked as .*: ).*(refused|reset|Error reading)"
+is_told() { problems | grep -qE "$words"; }
+is_told_soon() { within "$soon" is_told || { problems; false; }; }
+check "and told, with the URL and the cause" is_told_soon
 check_equal "all had been listed, and still is" 1 "$(counted weir_source_synced)"
 for path in healthz livez readyz; do check_equal "/$path is well all the same" 200 "$(probe $path)"; done
 check "what is known holds" is_right

@@ -65,6 +65,26 @@ fn the_configuration_is_the_one_that_a_start_with_the_file_has() {
 }
 
 #[test]
+fn probes_that_must_ask_elsewhere_are_a_step() {
+    let input = fs::read_to_string(here("migrate/kubeadm.yaml")).unwrap();
+    let cases = [
+        ("127.0.0.1:10256", Some("must ask 127.0.0.1:10256")),
+        ("0.0.0.0:10300", Some("must ask 0.0.0.0:10300")),
+        ("0.0.0.0:10256", None),
+    ];
+    for (address, want) in cases {
+        let field = "healthzBindAddress: \"\"";
+        assert!(input.contains(field));
+        let input = input.replace(field, &format!("healthzBindAddress: \"{address}\""));
+        let (_, report, error) = ran("--from-kube-proxy -", &input);
+        assert_eq!(error, None, "{address}");
+        let report = report.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(report.contains("must ask"), want.is_some(), "{address}: {report}");
+        assert!(want.is_none_or(|want| report.contains(want)), "{address}: {report}");
+    }
+}
+
+#[test]
 fn a_file_for_the_configuration_leaves_the_report_as_the_answer() {
     let folder = tempfile::tempdir().unwrap();
     let (source, file) = (here("migrate/ipvs.yaml"), folder.path().join("weir.yaml"));

@@ -100,6 +100,7 @@ check_equal "each is blotted out where it stood" 3 \
 check "and in the object's problem" grep -q 'leak.*\[left-out\]' "$up/status.json"
 check "nobody else may read it" test "$(stat -c %a /tmp/up.tar.gz)" = 600
 check "an older one isn't written over" not weir bugreport /tmp/up.tar.gz
+check "where none can be written the way out is named" bash -c '! words=$(weir bugreport /proc/up.tar.gz 2>&1) && grep -q "or - for standard output" <<<"$words"'
 stop "$weir"
 check "one is made without the daemon too" weir bugreport /tmp/down.tar.gz --config /tmp/weir.yaml
 down=$(unpacked /tmp/down.tar.gz)

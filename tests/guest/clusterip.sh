@@ -94,6 +94,7 @@ check_equal "the restart had nothing to write" 0 "$(status_of .lastSync.operatio
 nft add table inet last
 ip route add local 192.0.2.97 dev lo
 check "what is written is heard" within 10 grep -q 192.0.2.97 /tmp/route-events
+check "and rules are" within 10 grep -q 'new generation' /tmp/nft-events
 check_equal "no rule was written" 1 "$(grep -c 'new generation' /tmp/nft-events)"
 check_equal "no route was written" "local 192.0.2.97 dev lo table local scope host" \
   "$(sed 's/ *$//' /tmp/route-events)"
